@@ -1,0 +1,170 @@
+"""`Config`: every hyper-parameter of a run, with its default, its bounds and the reason for it.
+
+Strict on purpose: a mistyped name or value must stop a sweep before it has trained for an hour.
+Also finds the project's folder, so that relative paths mean the same from a shell and from a notebook.
+"""
+
+import ast
+import dataclasses
+import difflib
+import json
+import math
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one message; a notebook shows the message alone, without a traceback."""
+
+    def _render_traceback_(self):  # the hook that IPython asks for
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(UserError):
+    """A hyper-parameter that does not exist or cannot have that value."""
+
+
+def _p(default, why, *, low=None, high=None, choices=None, above=None):
+    return field(default=default, metadata=dict(why=why, low=low, high=high, choices=choices, above=above))
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run's hyper-parameters; immutable, flat, comparable.
+
+    Raises `ConfigError` for a value of the wrong type or outside its bounds, naming the field, the value and
+    what is allowed. Sizes count images; `image_size` is in pixels.
+    """
+
+    dataset: str = _p("fashion-mnist", "what the report is about", choices=("fashion-mnist", "synthetic"))
+    image_size: int = _p(28, "Fashion-MNIST's images are 28×28 pixels", low=8, high=64)
+    train_size: int = _p(55_000, "images the weights are fitted to", low=10, high=60_000)
+    validation_size: int = _p(
+        5_000, "held out of the training file to choose the weights", low=10, high=30_000
+    )
+    test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
+    channels: tuple[int, ...] = _p((32, 64), "width after each halving of the image", low=1, high=1024)
+    latent_dim: int = _p(64, "the bottleneck: numbers kept of each image", low=1, high=1024)
+    epochs: int = _p(40, "passes over the training images", low=1, high=10_000)
+    batch_size: int = _p(128, "images per step", low=2, high=60_000)
+    learning_rate: float = _p(1e-3, "Adam's initial step size", above=0.0)
+    weight_decay: float = _p(1e-5, "L2 penalty inside Adam", low=0.0)
+    schedule: str = _p("cosine", "how the learning rate falls", choices=("cosine", "plateau", "constant"))
+    seed: int = _p(42, "initial weights, order of the images, the validation split", low=0, high=2**31 - 1)
+    device: str = _p(
+        "auto", "auto takes CUDA, then MPS, then the CPU", choices=("auto", "cpu", "cuda", "mps")
+    )
+    precision: str = _p(
+        "auto",
+        "auto computes in bfloat16 where the processor multiplies it natively",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+        if self.dataset == "fashion-mnist":
+            if self.image_size != 28:
+                raise ConfigError(f"image_size: found {self.image_size}, but fashion-mnist is 28 pixels wide")
+            if self.train_size + self.validation_size > 60_000:
+                raise ConfigError(
+                    f"train_size + validation_size: found {self.train_size} + {self.validation_size}, but the "
+                    f"training file of fashion-mnist holds 60000 images; make one of them smaller"
+                )
+
+    @classmethod
+    def from_dict(cls, values: dict, extra: tuple[str, ...] = ()) -> "Config":
+        """`Config` from names and values; raises `ConfigError` for a name that neither it nor `extra` has."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names and name not in extra:
+                close = difflib.get_close_matches(str(name), [*names, *extra], n=1)
+                hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join([*extra, *names])}"
+                raise ConfigError(f"{name}: there is no such parameter; {hint}")
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    def to_dict(self) -> dict:
+        """The fields as JSON-ready values (tuples as lists)."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def notebook_config(namespace: dict) -> Config:
+    """`Config` of the notebook whose `globals()` are given; refuses parameters that nobody reads.
+
+    Papermill only warns of an unknown parameter, so the cell that it injects (it begins with "# Parameters") is
+    read back from IPython's history and each name in it is held against `Config`, `lang` and `run`.
+    """
+    known = _parameter_names(namespace)
+    return Config.from_dict({n: namespace[n] for n in known}, extra=("lang", "run"))
+
+
+def check_parameters(namespace: dict, *known: str) -> None:
+    """For a notebook that reads a finished run: refuse any injected parameter but `known`."""
+    for name in _parameter_names(namespace):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(known)}"
+            raise ConfigError(f"{name}: there is no such parameter here; {hint}")
+
+
+def _parameter_names(namespace: dict) -> list[str]:
+    cells = [c for c in namespace.get("In", []) if c.lstrip().startswith("# Parameters")]
+    assigned = [
+        t.id for c in cells for s in ast.parse(c).body if isinstance(s, ast.Assign) for t in s.targets
+    ]
+    return list(dict.fromkeys(assigned))
+
+
+def project_path(path: str | Path) -> Path:
+    """`path`, where a relative one counts from the project's folder when we stand inside it, else from here."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "cae_lib" / "config.py").is_file():
+            return folder / path
+    return here / path
+
+
+def _checked(f: dataclasses.Field, value):
+    """`value` as the field's type and within its bounds, or `ConfigError`."""
+    rule, kind = f.metadata, typing.get_origin(f.type) or f.type
+    if kind is tuple:
+        items = _integers(f.name, value)
+        return tuple(_bounded(f"{f.name}[{i}]", item, rule) for i, item in enumerate(items))
+    if kind is str:
+        if value not in rule["choices"]:
+            raise ConfigError(f"{f.name}: found {value!r}, allowed are {', '.join(rule['choices'])}")
+        return value
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan  # YAML 1.1 reads 1e-3 as a string
+        if not math.isfinite(number) or (kind is int and number != int(number)):
+            raise ValueError
+    except (TypeError, ValueError):
+        allowed = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{f.name}: found {value!r}, allowed is {allowed}") from None
+    return _bounded(f.name, kind(number), rule)
+
+
+def _integers(name: str, value) -> list[int]:
+    """A list of integers from a list, a tuple or what a shell can pass: "32,64", "32-64", "[32, 64]", 32."""
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        value = [v for v in str(value).strip("[]() ").replace("-", ",").split(",") if v.strip()]
+    try:
+        numbers = [int(v) for v in value]
+        if not numbers or any(isinstance(v, bool | float) for v in value):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]"
+        ) from None
+    return numbers
+
+
+def _bounded(name: str, number, rule):
+    low, high, above = rule["low"], rule["high"], rule["above"]
+    if (low is not None and number < low) or (above is not None and number <= above):
+        allowed = f"at least {low}" if low is not None else f"more than {above:g}"
+        raise ConfigError(f"{name}: found {number}, allowed is {allowed}")
+    if high is not None and number > high:
+        raise ConfigError(f"{name}: found {number}, allowed is at most {high}")
+    return number

@@ -1,0 +1,218 @@
+"""Where Fashion-MNIST comes from, and whether it is whole.
+
+Nothing is trusted by its name: the SHA-256 of each decompressed file decides. `Dataset` is what everything else
+sees: uint8 tensors in memory. The synthetic garments serve the tests and a machine that has nothing.
+"""
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cae_lib.config import Config, UserError, project_path
+
+SHA256 = {  # of the decompressed content; mirrors recompress, so the sums of the .gz files differ
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+PACKAGE = "dataset-fashion-mnist"  # Debian's and Ubuntu's
+UPSTREAM = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
+
+
+class DataError(UserError):
+    """The dataset cannot be had, or is not what it claims to be."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images (N, 1, n, n) uint8 and labels (N,) int64 of three splits; `sha256` names the exact content."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    sha256: dict[str, str]
+    source: str
+
+
+def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
+    """The three splits that `config` asks for; raises `DataError` when no source has the dataset whole.
+
+    Validation images are drawn from the training file by the seed, so no test image can be among them.
+    """
+    if config.dataset == "synthetic":
+        total = config.train_size + config.validation_size
+        train = synthetic(total, config.image_size, seed=config.seed)
+        test = synthetic(config.test_size, config.image_size, seed=config.seed + 1)
+        source, digests = "synthetic", {"synthetic": hashlib.sha256(train[0].tobytes()).hexdigest()}
+    else:
+        folder, source = find(data_dir)
+        parts = {name: read_verified(folder, name) for name in SHA256}
+        train = _images(parts["train-images-idx3-ubyte"]), _labels(parts["train-labels-idx1-ubyte"])
+        test = _images(parts["t10k-images-idx3-ubyte"]), _labels(parts["t10k-labels-idx1-ubyte"])
+        digests = dict(SHA256)
+
+    order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
+    val, fit = order.split([config.validation_size, len(order) - config.validation_size])
+    images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
+    fit = fit[: config.train_size]
+    test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
+    return Dataset(
+        images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source
+    )
+
+
+def find(data_dir: str | Path | None = None) -> tuple[Path, str]:
+    """The first source that is whole: its folder of four files and its name; tries them in DESIGN's order.
+
+    Raises `DataError` that lists each source with the reason it failed, and the ways out.
+    """
+    cache, failures = project_path("data") / "fashion-mnist", []
+    for name, fetch in _sources(cache, data_dir or os.environ.get("CAE_DATA_DIR")):
+        try:
+            folder = fetch()
+            for file in SHA256:
+                read_verified(folder, file)
+            return folder, name
+        except (DataError, OSError, subprocess.SubprocessError) as error:
+            failures.append(f"  - {name}: {error}")
+    raise DataError(
+        "Fashion-MNIST could not be had from any source:\n" + "\n".join(failures) + "\n"
+        "Ways out: connect to a network and try again; or put the four files (as they are or as .gz) into "
+        f"{cache}, or into a folder that CAE_DATA_DIR names; or install the package {PACKAGE} "
+        "(Debian, Ubuntu)."
+    )
+
+
+def read_verified(folder: Path, name: str) -> bytes:
+    """The decompressed content of one IDX file, plain or .gz; `DataError` unless its SHA-256 is the known one."""
+    plain, packed = folder / name, folder / f"{name}.gz"
+    if not plain.is_file() and not packed.is_file():
+        raise DataError(f"{plain} is missing")
+    path = plain if plain.is_file() else packed
+    try:
+        content = path.read_bytes() if path == plain else gzip.decompress(path.read_bytes())
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is not a whole .gz file ({error})") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256[name]:
+        raise DataError(
+            f"{path} is not Fashion-MNIST's: SHA-256 {found[:12]}…, expected {SHA256[name][:12]}…"
+        )
+    return content
+
+
+def _sources(cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
+    if data_dir:
+        yield "CAE_DATA_DIR", lambda: Path(data_dir)
+    yield "cache", lambda: cache
+    yield "system folder", lambda: SYSTEM_FOLDER
+    for url in (*_torchvision_mirrors(), UPSTREAM):
+        yield f"download from {url}", lambda url=url: _download(url, cache)
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        yield f"package {PACKAGE}", lambda: _unpack_package(cache)
+
+
+def _torchvision_mirrors() -> list[str]:
+    # torchvision's compiled operators do not load beside a CPU-only torch wheel, and without them its import
+    # fails ("operator torchvision::nms does not exist"). Declaring the two names is all that the import needs.
+    if not hasattr(torch.ops.torchvision, "nms"):
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _torchvision_mirrors.keep = library  # the declarations last as long as this object
+    from torchvision.datasets import FashionMNIST
+
+    return list(FashionMNIST.mirrors)
+
+
+def _download(url: str, cache: Path) -> Path:
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in SHA256:
+            print(f"downloading {url}{name}.gz", flush=True)
+            with urllib.request.urlopen(f"{url}{name}.gz", timeout=20) as answer:
+                Path(temporary, f"{name}.gz").write_bytes(answer.read())
+        return _keep(Path(temporary), cache)
+
+
+def _unpack_package(cache: Path) -> Path:
+    """Debian's package, downloaded and unpacked without installing it, with apt folders of our own: no root."""
+    with tempfile.TemporaryDirectory() as temporary:
+        print(f"getting the package {PACKAGE}", flush=True)
+        lists, archives = Path(temporary, "lists"), Path(temporary, "archives")
+        (lists / "partial").mkdir(parents=True), (archives / "partial").mkdir(parents=True)
+        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
+        apt += ["-o", "APT::Sandbox::User="]
+        for step in (["update"], ["download", PACKAGE]):
+            done = subprocess.run(apt + step, cwd=temporary, capture_output=True, text=True, timeout=600)
+            if done.returncode:
+                raise DataError(f"apt-get {step[0]} failed: {(done.stderr.strip() or 'no message')[-200:]}")
+        (package,) = Path(temporary).glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", package, temporary], check=True, capture_output=True)
+        return _keep(Path(temporary, *SYSTEM_FOLDER.parts[1:]), cache)
+
+
+def _keep(folder: Path, cache: Path) -> Path:
+    """Verified content only enters the cache, each file whole or not at all."""
+    contents = {name: read_verified(folder, name) for name in SHA256}
+    cache.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        temporary = cache / f".{name}.{os.getpid()}"
+        temporary.write_bytes(content)
+        temporary.replace(cache / name)
+    return cache
+
+
+def _images(content: bytes) -> np.ndarray:
+    count, height, width = (int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
+    return np.frombuffer(content, np.uint8, offset=16).reshape(count, 1, height, width).copy()
+
+
+def _labels(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8, offset=8).astype(np.int64)
+
+
+def synthetic(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Garment-like shapes: images (count, 1, size, size) uint8, labels (count,) int64, the same for a seed.
+
+    Ten silhouettes made of boxes, each image with its own width, height, position, brightness and stripes.
+    """
+    boxes = [  # per class: left, right, top, bottom in [-1, 1]
+        [(-0.5, 0.5, -0.8, 0.8), (-0.9, 0.9, -0.8, -0.3)],  # T-shirt: body and short sleeves
+        [(-0.5, -0.1, -0.9, 0.9), (0.1, 0.5, -0.9, 0.9), (-0.5, 0.5, -0.9, -0.5)],  # trouser: two legs
+        [(-0.5, 0.5, -0.8, 0.8), (-0.9, -0.6, -0.8, 0.8), (0.6, 0.9, -0.8, 0.8)],  # pullover: long sleeves
+        [(-0.3, 0.3, -0.9, 0.0), (-0.6, 0.6, 0.0, 0.9)],  # dress: bodice and skirt
+        [(-0.6, -0.05, -0.9, 0.9), (0.05, 0.6, -0.9, 0.9)],  # coat: open front
+        [(-0.9, 0.9, 0.5, 0.7), (-0.6, -0.4, -0.1, 0.5), (0.3, 0.5, -0.1, 0.5)],  # sandal: sole and straps
+        [(-0.5, 0.5, -0.9, 0.9), (-0.8, 0.8, -0.9, -0.1)],  # shirt: body and half sleeves
+        [(-0.9, 0.9, 0.1, 0.6), (-0.9, -0.2, -0.1, 0.1)],  # sneaker: low shoe
+        [(-0.8, 0.8, -0.2, 0.8), (-0.5, -0.4, -0.7, -0.2), (0.4, 0.5, -0.7, -0.2)],  # bag with a handle
+        [(-0.8, 0.9, 0.2, 0.8), (-0.8, 0.0, -0.8, 0.2)],  # boot: shaft and foot
+    ]
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count) % 10).astype(np.int64)
+    images = np.empty((count, 1, size, size), np.uint8)
+    axis = np.linspace(-1, 1, size)
+    for i, label in enumerate(labels):
+        scale, shift = rng.uniform(0.75, 1.0, 2), rng.uniform(-0.1, 0.1, 2)
+        y, x = ((axis - shift[0]) / scale[0])[:, None], ((axis - shift[1]) / scale[1])[None, :]
+        mask = np.any([(x >= a) & (x <= b) & (y >= c) & (y <= d) for a, b, c, d in boxes[label]], axis=0)
+        stripes = 1 + 0.25 * np.sin(rng.uniform(2, 8) * y + rng.uniform(0, 6)) * np.ones_like(x)
+        images[i, 0] = 255 * np.clip(mask * rng.uniform(0.4, 0.9) * stripes, 0, 1)
+    return images, labels

@@ -1,0 +1,249 @@
+"""The measurements behind the report's numbers: numpy arrays in, numbers or arrays out.
+
+Images x (originals, in [0, 1]) and x_hat (reconstructions, which may overshoot as PCA's do) are (N, H, W) or
+(N, 1, H, W). Points are (N, ...), flattened to rows. Distances are Euclidean. Bad input raises ValueError.
+"""
+
+import numpy as np
+from scipy.fft import dctn
+from scipy.linalg import convolution_matrix
+from scipy.ndimage import correlate1d
+from sklearn.metrics import euclidean_distances, pairwise_distances_argmin, silhouette_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+
+def mse_per_image(x, x_hat):
+    """Mean of (x - x_hat)² over each image's pixels: (N,), from 0 up; 0 = identical."""
+    x, x_hat = _images(x, x_hat)
+    return np.square(x - x_hat).mean(axis=(1, 2))
+
+
+def psnr(mse):
+    """Peak signal-to-noise ratio for peak 1, -10 log10(mse), in dB and in the shape of mse; inf for an mse of 0."""
+    mse = np.asarray(mse, dtype=np.float64)
+    _require((mse >= 0).all(), "mse", "a value that is negative or not a number", "0 and up")
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(mse)
+
+
+def ssim_per_image(x, x_hat):
+    """Structural similarity (Wang et al. 2004, IEEE TIP 13:600-612): (N,), in [-1, 1]; 1 = identical.
+
+    (2 μ μ' + .01²)(2 cov + .03²) / ((μ² + μ'² + .01²)(σ² + σ'² + .03²)) in an 11×11 Gaussian window (σ 1.5), averaged
+    over where it fits whole. Images of 8 to 10 pixels get the largest odd window that fits; smaller ones are refused.
+    """
+    x, x_hat = _images(x, x_hat)
+    side = min(x.shape[1:])
+    _require(side >= 8, "x", f"images of shape {x.shape[1:]}", "8×8 pixels and larger")
+    reach = min(11, side) - 1 >> 1
+    window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / 1.5) ** 2)
+    rows, columns = (convolution_matrix(window / window.sum(), n, mode="valid") for n in x.shape[1:])
+
+    def ssim(a, b):
+        # A separable filter is two matrix products: (B, H, W) -> (B, H - 2 reach, W - 2 reach).
+        mean_a, mean_b, aa, bb, ab = (rows @ images @ columns.T for images in (a, b, a * a, b * b, a * b))
+        mean_ab, squares = mean_a * mean_b, mean_a**2 + mean_b**2
+        luminance = (2 * mean_ab + 0.01**2) / (squares + 0.01**2)
+        structure = (2 * (ab - mean_ab) + 0.03**2) / (aa + bb - squares + 0.03**2)
+        return (luminance * structure).mean(axis=(1, 2))
+
+    return np.concatenate([ssim(x[chunk], x_hat[chunk]) for chunk in _chunks(len(x), 1000)])
+
+
+def edge_energy_kept(x, x_hat):
+    """Share of each original's edge energy reproduced in the right place: (N,), in [0, 1]; 1 = every edge.
+
+    max(0, 1 - ‖g - g_hat‖² / ‖g‖²), g the Sobel gradient field: the R² of the gradients. A missing, displaced or
+    invented edge is error, so noise can only lower it; all edges at half strength give .75. An original
+    without any edge gives 1 if x_hat has none either, else 0.
+    """
+    x, x_hat = _images(x, x_hat)
+
+    def energy(images):  # (N, H, W) -> (N,)
+        # Not scipy.ndimage.sobel: on a stack it would smooth from one image into the next.
+        fields = (correlate1d(correlate1d(images, (1, 2, 1), a), (-1, 0, 1), b) for a, b in ((1, 2), (2, 1)))
+        return sum(np.square(g).sum(axis=(1, 2)) for g in fields)
+
+    return _share_explained(energy(x - x_hat), energy(x))
+
+
+def shape_iou(x, x_hat, threshold=0.1):
+    """Intersection over union of the silhouettes, the pixels above threshold: (N,), in [0, 1]; 1 = the same shape.
+
+    Two images without any such pixel agree: 1. The Jaccard index (Jaccard 1912).
+    """
+    _require(0 < threshold < 1, "threshold", threshold, "between 0 and 1")
+    a, b = (images > threshold for images in _images(x, x_hat))
+    both, either = (a & b).sum(axis=(1, 2)), (a | b).sum(axis=(1, 2))
+    return np.where(either, both / np.maximum(either, 1), 1.0)
+
+
+def spectrum_kept(x, x_hat, bands=4):
+    """Share of the originals' energy that is explained in each frequency band: (bands,), in [0, 1]; 1 = all of it.
+
+    max(0, 1 - Σ (F - F_hat)² / Σ F²), sums over the whole set; F is the orthonormal 2-D DCT-II: its mirrored borders
+    keep a garment cut by the frame from passing for texture, as it would in a Fourier transform. Bands are rings of
+    equal width in radial frequency, from 0 to .5 cycles per pixel; the last one, the texture, takes the corners too.
+    """
+    x, x_hat = _images(x, x_hat)
+    height, width = x.shape[1:]
+    _check_count("bands", bands, min(height, width))
+    radius = np.hypot(
+        np.arange(height)[:, None] / height, np.arange(width) / width
+    )  # (H, W); 1 = .5 cycles per pixel
+    ring = np.minimum(radius * bands, bands - 1).astype(int).ravel()
+
+    def energy(images):
+        power = np.square(dctn(images, axes=(1, 2), norm="ortho")).sum(axis=0)
+        return np.bincount(ring, weights=power.ravel(), minlength=bands)
+
+    return _share_explained(energy(x - x_hat), energy(x))
+
+
+def knn_accuracy(train, train_labels, test, test_labels, k=5):
+    """Share of test points that the majority of their k nearest training points classifies rightly, in [0, 1].
+
+    Cover & Hart 1967. A tied vote goes to the smallest label, as in scikit-learn.
+    """
+    train, test = _rows("train", train), _rows("test", test, like=train)
+    train_labels = _labels("train_labels", train_labels, train)
+    test_labels = _labels("test_labels", test_labels, test)
+    _check_count("k", k, len(train))
+    return float(KNeighborsClassifier(k, algorithm="brute").fit(train, train_labels).score(test, test_labels))
+
+
+def neighbour_indices(reference, query, k):
+    """Rows of reference that are the k nearest to each query, nearest first: (len(query), k)."""
+    reference = _rows("reference", reference)
+    query = _rows("query", query, like=reference)
+    _check_count("k", k, len(reference))
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference).kneighbors(query)[1]
+
+
+def nearest_distance(points, reference):
+    """Distance from each point to the nearest row of reference: (N,), from 0 up; exactly 0 = a copy of it."""
+    reference = _rows("reference", reference)
+    points = _rows("points", points, like=reference)
+    return np.linalg.norm(points - reference[pairwise_distances_argmin(points, reference)], axis=1)
+
+
+def knn_purity(z, labels, k=10):
+    """Mean share of the k nearest other points that have a point's own label, in [0, 1]; chance = Σ (class share)²."""
+    near, labels = _other_neighbours("z", z, k), _labels("labels", labels, z)
+    return float((labels[near] == labels[:, None]).mean())
+
+
+def class_overlap(z, labels, k=10, classes=10):
+    """Share of class j among the k nearest other points of class i's points, at [i, j]: (classes, classes).
+
+    Rows sum to 1; the diagonal is each class's purity. A class without points has a row of NaN.
+    """
+    near, labels = _other_neighbours("z", z, k), _labels("labels", labels, z)
+    found = f"{labels.min()} to {labels.max()}"
+    _require(labels.min() >= 0 and labels.max() < classes, "labels", found, f"0 to {classes - 1}")
+    pairs = classes * labels[:, None] + labels[near]
+    counts = np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
+    with np.errstate(invalid="ignore"):
+        return counts / counts.sum(axis=1, keepdims=True)
+
+
+def silhouette(z, labels):
+    """Mean of (b - a) / max(a, b), in [-1, 1]; 1 = tight classes far apart, 0 = they touch (Rousseeuw 1987).
+
+    a is a point's mean distance to its own class, b to the nearest other class.
+    """
+    z, labels = _rows("z", z), _labels("labels", labels, z)
+    found, most = len(np.unique(labels)), len(z) - 1
+    _require(2 <= found <= most, "labels", f"{found} classes", f"2 to {most} for {len(z)} points")
+    return float(silhouette_score(z, labels))
+
+
+def trustworthiness(high, low, k=10):
+    """How far the k neighbours in the map low are neighbours in the space high too, in [0, 1]; 1 = all of them.
+
+    1 - 2 / (n k (2n - 3k - 1)) Σ max(0, rank - k) over every point's k neighbours in the map, rank = their place by
+    distance in the space (Venna & Kaski 2001). In chunks: scikit-learn's takes 2 GB for 10,000 points.
+    """
+    high, low = _rows("high", high).astype(np.float64), _rows("low", low)
+    n = len(high)
+    _require(len(low) == n, "low", f"{len(low)} points", f"as many as in high, {n}")
+    _check_count("k", k, (n - 1) // 2)
+    near, excess = _other_neighbours("low", low, k), 0
+    for chunk in _chunks(n, 100):
+        distance = euclidean_distances(high[chunk], high, squared=True)  # (100, n)
+        np.put_along_axis(
+            distance, np.arange(n)[chunk, None], np.inf, axis=1
+        )  # nobody is their own neighbour
+        for d in np.take_along_axis(distance, near[chunk], axis=1).T:
+            rank = 1 + np.count_nonzero(distance < d[:, None], axis=1)
+            excess += int(np.maximum(rank - k, 0).sum())
+    return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
+
+
+def step_evenness(path):
+    """Mean step / longest step along a path of S points: a float for (S, D), (P,) for P paths (P, S, D).
+
+    In [1 / (S - 1), 1]; 1 = all steps equal, the least = a single jump. A path that never moves is even: 1.
+    """
+    path = np.asarray(path, dtype=np.float64)
+    ok = path.ndim in (2, 3) and path.size and path.shape[-2] > 1 and np.isfinite(path).all()
+    _require(ok, "path", f"shape {path.shape}", "finite (S, D) or (P, S, D) with S of 2 and more")
+    steps = np.linalg.norm(np.diff(path, axis=-2), axis=-1)  # (..., S - 1)
+    mean, longest = steps.mean(axis=-1), steps.max(axis=-1)
+    evenness = np.divide(mean, longest, out=np.ones_like(mean), where=longest > 0)
+    return float(evenness) if path.ndim == 2 else evenness
+
+
+def _chunks(n, size):
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def _share_explained(error, energy):
+    # Where there is nothing to explain all of it is explained, unless something was invented.
+    missed = np.divide(error, energy, out=(error > 0).astype(np.float64), where=energy > 0)
+    return np.clip(1 - missed, 0, 1)
+
+
+def _other_neighbours(name, z, k):  # (N, k), nearest first: never the point itself, but a duplicate of it
+    z = _rows(name, z)
+    _check_count("k", k, len(z) - 1)
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(z).kneighbors()[1]
+
+
+def _images(x, x_hat):  # -> float64 (N, H, W), twice
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(x_hat, dtype=np.float64)
+    found, allowed = f"shapes {a.shape} and {b.shape}", "twice the same (N, H, W) or (N, 1, H, W), N > 0"
+    a, b = (images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images for images in (a, b))
+    _require(a.ndim == 3 and a.shape == b.shape and a.size, "x, x_hat", found, allowed)
+    low, high = a.min(), a.max()  # NaN, if there is one
+    _require(low >= -1e-6 and high <= 1 + 1e-6, "x", f"pixels from {low:g} to {high:g}", "0 to 1")
+    _require(np.isfinite(b).all(), "x_hat", "pixels that are not finite", "finite numbers")
+    return a, b
+
+
+def _rows(name, points, like=None):  # -> (N, D), float32 or float64
+    points = np.asarray(points)
+    _require(points.ndim > 1 and points.size, name, f"shape {points.shape}", "(N, ...) with N > 0")
+    rows = points.reshape(len(points), -1)
+    _require(np.isfinite(rows).all(), name, "values that are not finite", "finite numbers")
+    if like is not None:
+        found, wanted = rows.shape[1], like.shape[1]
+        _require(found == wanted, name, f"points of {found} numbers", f"{wanted}, as in the other set")
+    return rows.astype(np.result_type(rows, np.float32), copy=False)
+
+
+def _labels(name, labels, points):
+    labels = np.asarray(labels)
+    ok = labels.shape == (len(points),) and labels.dtype.kind in "iu"
+    _require(ok, name, f"{labels.dtype} of shape {labels.shape}", f"integers of shape ({len(points)},)")
+    return labels.astype(np.int64)
+
+
+def _check_count(name, value, most):
+    ok = isinstance(value, int | np.integer) and 1 <= value <= most
+    _require(ok, name, repr(value), f"a whole number from 1 to {most}")
+
+
+def _require(ok, name, found, allowed):
+    if not ok:
+        raise ValueError(f"{name}: found {found}; allowed: {allowed}")
