@@ -40,9 +40,7 @@ class Config:
     dataset: str = _p("fashion-mnist", "what the report is about", choices=("fashion-mnist", "synthetic"))
     image_size: int = _p(28, "Fashion-MNIST's images are 28×28 pixels", low=8, high=64)
     train_size: int = _p(55_000, "images the weights are fitted to", low=10, high=60_000)
-    validation_size: int = _p(
-        5_000, "held out of the training file to choose the weights", low=10, high=30_000
-    )
+    validation_size: int = _p(5_000, "held out of the training file to choose the weights", low=10, high=30_000)
     test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
     channels: tuple[int, ...] = _p((32, 64), "width after each halving of the image", low=1, high=1024)
     latent_dim: int = _p(64, "the bottleneck: numbers kept of each image", low=1, high=1024)
@@ -52,9 +50,7 @@ class Config:
     weight_decay: float = _p(1e-5, "L2 penalty inside Adam", low=0.0)
     schedule: str = _p("cosine", "how the learning rate falls", choices=("cosine", "plateau", "constant"))
     seed: int = _p(42, "initial weights, order of the images, the validation split", low=0, high=2**31 - 1)
-    device: str = _p(
-        "auto", "auto takes CUDA, then MPS, then the CPU", choices=("auto", "cpu", "cuda", "mps")
-    )
+    device: str = _p("auto", "auto takes CUDA, then MPS, then the CPU", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = _p(
         "auto",
         "auto computes in bfloat16 where the processor multiplies it natively",
@@ -110,9 +106,7 @@ def check_parameters(namespace: dict, *known: str) -> None:
 
 def _parameter_names(namespace: dict) -> list[str]:
     cells = [c for c in namespace.get("In", []) if c.lstrip().startswith("# Parameters")]
-    assigned = [
-        t.id for c in cells for s in ast.parse(c).body if isinstance(s, ast.Assign) for t in s.targets
-    ]
+    assigned = [t.id for c in cells for s in ast.parse(c).body if isinstance(s, ast.Assign) for t in s.targets]
     return list(dict.fromkeys(assigned))
 
 
@@ -154,9 +148,7 @@ def _integers(name: str, value) -> list[int]:
         if not numbers or any(isinstance(v, bool | float) for v in value):
             raise ValueError
     except (TypeError, ValueError):
-        raise ConfigError(
-            f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]"
-        ) from None
+        raise ConfigError(f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]") from None
     return numbers
 
 

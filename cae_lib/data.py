@@ -73,9 +73,7 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
     images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
     fit = fit[: config.train_size]
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
-    return Dataset(
-        images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source
-    )
+    return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
 
 
 def find(data_dir: str | Path | None = None) -> tuple[Path, str]:
@@ -112,9 +110,7 @@ def read_verified(folder: Path, name: str) -> bytes:
         raise DataError(f"{path} is not a whole .gz file ({error})") from None
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256[name]:
-        raise DataError(
-            f"{path} is not Fashion-MNIST's: SHA-256 {found[:12]}…, expected {SHA256[name][:12]}…"
-        )
+        raise DataError(f"{path} is not Fashion-MNIST's: SHA-256 {found[:12]}…, expected {SHA256[name][:12]}…")
     return content
 
 

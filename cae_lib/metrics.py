@@ -88,9 +88,7 @@ def spectrum_kept(x, x_hat, bands=4):
     x, x_hat = _images(x, x_hat)
     height, width = x.shape[1:]
     _check_count("bands", bands, min(height, width))
-    radius = np.hypot(
-        np.arange(height)[:, None] / height, np.arange(width) / width
-    )  # (H, W); 1 = .5 cycles per pixel
+    radius = np.hypot(np.arange(height)[:, None] / height, np.arange(width) / width)  # (H, W); 1 = .5 cycles per pixel
     ring = np.minimum(radius * bands, bands - 1).astype(int).ravel()
 
     def energy(images):
@@ -171,9 +169,7 @@ def trustworthiness(high, low, k=10):
     near, excess = _other_neighbours("low", low, k), 0
     for chunk in _chunks(n, 100):
         distance = euclidean_distances(high[chunk], high, squared=True)  # (100, n)
-        np.put_along_axis(
-            distance, np.arange(n)[chunk, None], np.inf, axis=1
-        )  # nobody is their own neighbour
+        np.put_along_axis(distance, np.arange(n)[chunk, None], np.inf, axis=1)  # nobody is their own neighbour
         for d in np.take_along_axis(distance, near[chunk], axis=1).T:
             rank = 1 + np.count_nonzero(distance < d[:, None], axis=1)
             excess += int(np.maximum(rank - k, 0).sum())

@@ -56,9 +56,7 @@ class ConvAutoencoder(nn.Module):
             decoder += [nn.BatchNorm2d(widths[i]), nn.ReLU()]
             # Without output_padding the walk back gives 2n − 1: an even size needs one pixel more.
             extra = self.sizes[i - 1] - (2 * self.sizes[i] - 1)
-            decoder += [
-                nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)
-            ]
+            decoder += [nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)]
         self.decoder = nn.Sequential(*decoder, nn.Sigmoid())
 
     def encode(self, x: Tensor) -> Tensor:  # (B, 1, n, n) → (B, latent_dim)

@@ -177,9 +177,7 @@ class Run:
         merged = sorted([*others, *verdicts], key=lambda v: v["notebook"])
         self._write_json("metrics.json", {**metrics, **numbers, "verdicts": merged})
 
-    def cached(
-        self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs
-    ) -> dict[str, np.ndarray]:
+    def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
         """`compute()`, done once for these weights and `inputs`: the arrays are kept in cache/ and read back."""
         weights = hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()
         key = hashlib.sha256(json.dumps([weights, inputs], sort_keys=True, default=str).encode()).hexdigest()

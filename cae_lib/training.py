@@ -99,9 +99,7 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
                 if config.schedule == "plateau":
                     plateau.step(row["validation_loss"])
                 history.append(row)
-                bar.set_postfix_str(
-                    f"epoch {epoch + 1}/{config.epochs}, validation MSE {row['validation_loss']:.5f}"
-                )
+                bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs}, validation MSE {row['validation_loss']:.5f}")
                 if row["validation_loss"] < best:
                     best = row["validation_loss"]
                     run.save_weights(model.state_dict())
@@ -128,9 +126,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, is_there in there.items() if is_there)
     if not there[name]:
-        raise UserError(
-            f"device: found {name!r}, but this machine has {[d for d, ok in there.items() if ok]}"
-        )
+        raise UserError(f"device: found {name!r}, but this machine has {[d for d, ok in there.items() if ok]}")
     return torch.device(name)
 
 
@@ -146,11 +142,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 def _cpu_flags() -> str:
     path = Path("/proc/cpuinfo")
-    return (
-        next((x for x in path.read_text().splitlines() if x.startswith("flags")), "")
-        if path.is_file()
-        else ""
-    )
+    return next((x for x in path.read_text().splitlines() if x.startswith("flags")), "") if path.is_file() else ""
 
 
 def bar_style() -> dict:
@@ -165,10 +157,7 @@ def code_sha256() -> str:
     for name in ("data.py", "model.py", "training.py"):
         tree = ast.parse((Path(__file__).parent / name).read_text())
         for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and ast.get_docstring(node) is not None
-            ):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
         digest.update(ast.unparse(tree).encode())
     return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""The command line: `python -m cae_lib fetch` and `train`; the flags are `Config`'s fields.
+
+A mistake of the user's is one message and exit code 2; interrupts are caught here and nowhere else.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+
+import yaml
+
+from cae_lib import data, training
+from cae_lib.config import Config, ConfigError, UserError, project_path
+from cae_lib.run import Run, RunBusy
+
+INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m cae_lib", description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("fetch", help="get the dataset and verify it")
+    train = verbs.add_parser("train", help="train one model into a run directory")
+    train.add_argument("--params", help="a YAML file of parameters, such as notebooks/params/full.yml")
+    train.add_argument("--run", help="the run directory")
+    train.add_argument("--archive-stale", action="store_true", help="move a run that was made differently aside")
+    for f in dataclasses.fields(Config):
+        train.add_argument(f"--{f.name.replace('_', '-')}", dest=f.name, help=f"{f.metadata['why']} ({f.default})")
+    options = vars(parser.parse_args(arguments))
+    try:
+        return {"fetch": fetch, "train": train_run}[options.pop("verb")](options)
+    except UserError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return BUSY if isinstance(error, RunBusy) else MISTAKE
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        return INTERRUPTED
+
+
+def fetch(options: dict) -> int:
+    folder, source = data.find()
+    print(f"Fashion-MNIST is whole: {folder} (source: {source}; SHA-256 of all four files verified)")
+    return 0
+
+
+def train_run(options: dict) -> int:
+    values = read_params(options.pop("params"))
+    archive = options.pop("archive_stale")
+    values |= {name: value for name, value in options.items() if value is not None}
+    config = Config.from_dict(values, extra=("run", "lang"))
+    if "run" not in values:
+        raise ConfigError("run: no run directory is given; add --run runs/NAME")
+    run, dataset = Run(values["run"]), data.load(config)
+    if archive and (differences := run.differences(config, training.code_sha256(), dataset.sha256)):
+        aside = run.path.with_name(f"{run.path.name}.stale-{time.strftime('%Y%m%d-%H%M%S')}")
+        run.path.rename(aside)
+        print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
+    if run.finished:
+        print(f"{run.path} is finished and nothing it was made from has changed; not trained again")
+        return 0
+    training.train(config, dataset, run)
+    best = run.history()["validation_loss"].min()
+    print(f"trained {run.path}: best validation MSE {best:.5f}, {run.provenance['training_seconds']} s")
+    return 0
+
+
+def read_params(name: str | None) -> dict:
+    if name is None:
+        return {}
+    path = project_path(name)
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"params: {path} cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"params: {path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"params: {path} holds {type(values).__name__}, allowed are lines of `name: value`")
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

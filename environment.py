@@ -1,0 +1,70 @@
+"""Find the Python that runs the project, or make it: prints its path. Standard library only.
+
+An active conda or virtual environment that has everything pyproject.toml asks for is used as it is; otherwise
+.venv is made with pip from pyproject.toml and constraints.txt, and made again when one of the two changes.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+CHECK = """
+import importlib.metadata as m, re, sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+assert (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {sys.version.split()[0]}, needed is 3.11 to 3.13"
+for line in project["dependencies"]:
+    name, _, pin = line.partition("==")
+    found = m.version(name)
+    assert not pin or found.split("+")[0] == pin, f"{name} {found}, needed is {pin}"
+"""
+
+
+def main() -> None:
+    for prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX")):
+        python = Path(prefix, "bin", "python") if prefix else None
+        if python and python.is_file():
+            done = subprocess.run([python, "-c", CHECK], cwd=ROOT, capture_output=True, text=True)
+            if done.returncode == 0:
+                return print(python)
+            say(f"the active environment {prefix} is not used: {done.stderr.strip().splitlines()[-1]}")
+    print(own_environment())
+
+
+def own_environment() -> Path:
+    folder = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
+    python, stamp = folder / "bin" / "python", folder / "made-from"
+    wanted = hashlib.sha256(
+        b"".join((ROOT / n).read_bytes() for n in ("pyproject.toml", "constraints.txt"))
+    ).hexdigest()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return python
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        sys.exit(f"Python {sys.version.split()[0]} runs this; needed is 3.11 to 3.13: make … PYTHON=python3.12")
+    say(f"making {folder}: a few minutes, once")
+    venv.create(folder, with_pip=True, clear=True)
+    names = dependencies(python)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "-c", ROOT / "constraints.txt", *names], stdout=sys.stderr)
+    if done.returncode:
+        sys.exit(f"pip could not make {folder} (see above); with a network, try again")
+    stamp.write_text(wanted)
+    say(f"made {folder}")
+    return python
+
+
+def dependencies(python: Path) -> list[str]:
+    import tomllib
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
