@@ -6,6 +6,7 @@ sees: uint8 tensors in memory. The synthetic garments serve the tests and a mach
 
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -88,7 +89,7 @@ def find(data_dir: str | Path | None = None) -> tuple[Path, str]:
             for file in SHA256:
                 read_verified(folder, file)
             return folder, name
-        except (DataError, OSError, subprocess.SubprocessError) as error:
+        except (DataError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
             failures.append(f"  - {name}: {error}")
     raise DataError(
         "Fashion-MNIST could not be had from any source:\n" + "\n".join(failures) + "\n"
@@ -116,7 +117,7 @@ def read_verified(folder: Path, name: str) -> bytes:
 
 def _sources(cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
     if data_dir:
-        yield "CAE_DATA_DIR", lambda: Path(data_dir)
+        yield "CAE_DATA_DIR", lambda: project_path(data_dir)
     yield "cache", lambda: cache
     yield "system folder", lambda: SYSTEM_FOLDER
     for url in (*_torchvision_mirrors(), UPSTREAM):
@@ -127,15 +128,17 @@ def _sources(cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
 
 def _torchvision_mirrors() -> list[str]:
     # torchvision's compiled operators do not load beside a CPU-only torch wheel, and without them its import
-    # fails ("operator torchvision::nms does not exist"). Declaring the two names is all that the import needs.
-    if not hasattr(torch.ops.torchvision, "nms"):
+    # fails ("operator torchvision::nms does not exist"). Declaring the two names is all that the import needs;
+    # where the operators do load, declaring them first would make that loading fail.
+    try:
+        import torchvision.datasets
+    except RuntimeError:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _torchvision_mirrors.keep = library  # the declarations last as long as this object
-    from torchvision.datasets import FashionMNIST
-
-    return list(FashionMNIST.mirrors)
+        import torchvision.datasets
+    return list(torchvision.datasets.FashionMNIST.mirrors)
 
 
 def _download(url: str, cache: Path) -> Path:
@@ -209,6 +212,6 @@ def synthetic(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]
         scale, shift = rng.uniform(0.75, 1.0, 2), rng.uniform(-0.1, 0.1, 2)
         y, x = ((axis - shift[0]) / scale[0])[:, None], ((axis - shift[1]) / scale[1])[None, :]
         mask = np.any([(x >= a) & (x <= b) & (y >= c) & (y <= d) for a, b, c, d in boxes[label]], axis=0)
-        stripes = 1 + 0.25 * np.sin(rng.uniform(2, 8) * y + rng.uniform(0, 6)) * np.ones_like(x)
+        stripes = 1 + 0.25 * np.sin(rng.uniform(2, 8) * y + rng.uniform(0, 6))  # (size, 1)
         images[i, 0] = 255 * np.clip(mask * rng.uniform(0.4, 0.9) * stripes, 0, 1)
     return images, labels
