@@ -5,6 +5,7 @@ A mistake of the user's is one message and exit code 2; interrupts are caught he
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 
@@ -21,14 +22,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cae_lib", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("fetch", help="get the dataset and verify it")
-    train = verbs.add_parser("train", help="train one model into a run directory")
+    train = verbs.add_parser("train", help="train one model into a run directory", allow_abbrev=False)
     train.add_argument("--params", help="a YAML file of parameters, such as notebooks/params/full.yml")
     train.add_argument("--run", help="the run directory")
     train.add_argument("--archive-stale", action="store_true", help="move a run that was made differently aside")
     for f in dataclasses.fields(Config):
         train.add_argument(f"--{f.name.replace('_', '-')}", dest=f.name, help=f"{f.metadata['why']} ({f.default})")
-    options = vars(parser.parse_args(arguments))
+    options, unknown = parser.parse_known_args(arguments)
+    options = vars(options)
     try:
+        if unknown:  # no field of Config takes None: this always raises, with "did you mean" for a mistyped flag
+            Config.from_dict({unknown[0].lstrip("-").replace("-", "_"): None})
         return {"fetch": fetch, "train": train_run}[options.pop("verb")](options)
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -49,17 +53,19 @@ def train_run(options: dict) -> int:
     archive = options.pop("archive_stale")
     values |= {name: value for name, value in options.items() if value is not None}
     config = Config.from_dict(values, extra=("run", "lang"))
-    if "run" not in values:
-        raise ConfigError("run: no run directory is given; add --run runs/NAME")
+    if not isinstance(values.get("run"), str) or not values["run"].strip():
+        raise ConfigError(f"run: found {values.get('run')!r}, allowed is a directory; add --run runs/NAME")
     run, dataset = Run(values["run"]), data.load(config)
     if archive and (differences := run.differences(config, training.code_sha256(), dataset.sha256)):
-        aside = run.path.with_name(f"{run.path.name}.stale-{time.strftime('%Y%m%d-%H%M%S')}")
-        run.path.rename(aside)
+        aside = run.path.with_name(f"{run.path.name}.stale-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        with run.lock():  # not from under the hands of another process
+            run.path.rename(aside)
         print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
-    if run.finished:
+    finished = run.finished
+    training.train(config, dataset, run)
+    if finished:
         print(f"{run.path} is finished and nothing it was made from has changed; not trained again")
         return 0
-    training.train(config, dataset, run)
     best = run.history()["validation_loss"].min()
     print(f"trained {run.path}: best validation MSE {best:.5f}, {run.provenance['training_seconds']} s")
     return 0
@@ -70,11 +76,11 @@ def read_params(name: str | None) -> dict:
         return {}
     path = project_path(name)
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        values = yaml.safe_load(path.read_bytes()) or {}
     except OSError as error:
         raise ConfigError(f"params: {path} cannot be read ({error.strerror})") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"params: {path} is not YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"params: {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"params: {path} holds {type(values).__name__}, allowed are lines of `name: value`")
     return values
