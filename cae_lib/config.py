@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,11 +74,7 @@ class Config:
     def from_dict(cls, values: dict, extra: tuple[str, ...] = ()) -> "Config":
         """`Config` from names and values; raises `ConfigError` for a name that neither it nor `extra` has."""
         names = [f.name for f in dataclasses.fields(cls)]
-        for name in values:
-            if name not in names and name not in extra:
-                close = difflib.get_close_matches(str(name), [*names, *extra], n=1)
-                hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join([*extra, *names])}"
-                raise ConfigError(f"{name}: there is no such parameter; {hint}")
+        _check_names(values, [*extra, *names])
         return cls(**{name: value for name, value in values.items() if name in names})
 
     def to_dict(self) -> dict:
@@ -86,28 +83,29 @@ class Config:
 
 
 def notebook_config(namespace: dict) -> Config:
-    """`Config` of the notebook whose `globals()` are given; refuses parameters that nobody reads.
-
-    Papermill only warns of an unknown parameter, so the cell that it injects (it begins with "# Parameters") is
-    read back from IPython's history and each name in it is held against `Config`, `lang` and `run`.
-    """
-    known = _parameter_names(namespace)
-    return Config.from_dict({n: namespace[n] for n in known}, extra=("lang", "run"))
+    """`Config` from a notebook's `globals()`, where its parameters cells put the values; strict like `Config`."""
+    check_parameters(namespace, "lang", "run", *(f.name for f in dataclasses.fields(Config)))
+    return Config(**{f.name: namespace[f.name] for f in dataclasses.fields(Config) if f.name in namespace})
 
 
 def check_parameters(namespace: dict, *known: str) -> None:
-    """For a notebook that reads a finished run: refuse any injected parameter but `known`."""
-    for name in _parameter_names(namespace):
+    """Refuse a parameter that the notebook does not have; raises `ConfigError`.
+
+    Papermill only warns of one. The cells that begin with "# Parameters", the notebook's own and the one that
+    papermill injects, are read back from IPython's history, and each name in them must be in `known`.
+    """
+    for cell in namespace.get("In", []):
+        if cell.lstrip().startswith("# Parameters"):
+            assignments = (s for s in ast.parse(cell).body if isinstance(s, ast.Assign))
+            _check_names((t.id for s in assignments for t in s.targets), known)
+
+
+def _check_names(names, known) -> None:
+    for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"this notebook has {', '.join(known)}"
-            raise ConfigError(f"{name}: there is no such parameter here; {hint}")
-
-
-def _parameter_names(namespace: dict) -> list[str]:
-    cells = [c for c in namespace.get("In", []) if c.lstrip().startswith("# Parameters")]
-    assigned = [t.id for c in cells for s in ast.parse(c).body if isinstance(s, ast.Assign) for t in s.targets]
-    return list(dict.fromkeys(assigned))
+            close = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
+            raise ConfigError(f"{name}: there is no such parameter; {hint}")
 
 
 def project_path(path: str | Path) -> Path:
@@ -133,23 +131,22 @@ def _checked(f: dataclasses.Field, value):
         number = float(value) if not isinstance(value, bool) else math.nan  # YAML 1.1 reads 1e-3 as a string
         if not math.isfinite(number) or (kind is int and number != int(number)):
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         allowed = "a whole number" if kind is int else "a number"
         raise ConfigError(f"{f.name}: found {value!r}, allowed is {allowed}") from None
     return _bounded(f.name, kind(number), rule)
 
 
 def _integers(name: str, value) -> list[int]:
-    """A list of integers from a list, a tuple or what a shell can pass: "32,64", "32-64", "[32, 64]", 32."""
-    if isinstance(value, int | str) and not isinstance(value, bool):
-        value = [v for v in str(value).strip("[]() ").replace("-", ",").split(",") if v.strip()]
+    """A list of integers from a list, a tuple, one number or what a shell can pass: "32,64", "32-64", "[32, 64]"."""
+    items = re.split("[,-]", value.strip("[]() ")) if isinstance(value, str) else value
+    items = [items] if type(items) is int else items
     try:
-        numbers = [int(v) for v in value]
-        if not numbers or any(isinstance(v, bool | float) for v in value):
+        if not isinstance(items, list | tuple) or not items or any(isinstance(v, bool | float) for v in items):
             raise ValueError
+        return [int(v) for v in items]
     except (TypeError, ValueError):
         raise ConfigError(f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]") from None
-    return numbers
 
 
 def _bounded(name: str, number, rule):
