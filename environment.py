@@ -13,9 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 CHECK = """
-import importlib.metadata as m, re, sys, tomllib
-project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+import importlib.metadata as m, sys
 assert (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {sys.version.split()[0]}, needed is 3.11 to 3.13"
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
 for line in project["dependencies"]:
     name, _, pin = line.partition("==")
     found = m.version(name)
@@ -30,7 +31,8 @@ def main() -> None:
             done = subprocess.run([python, "-c", CHECK], cwd=ROOT, capture_output=True, text=True)
             if done.returncode == 0:
                 return print(python)
-            say(f"the active environment {prefix} is not used: {done.stderr.strip().splitlines()[-1]}")
+            reason = (done.stderr.strip() or f"its Python ends with code {done.returncode}").splitlines()[-1]
+            say(f"the active environment {prefix} is not used: {reason}")
     print(own_environment())
 
 
@@ -40,12 +42,17 @@ def own_environment() -> Path:
     wanted = hashlib.sha256(
         b"".join((ROOT / n).read_bytes() for n in ("pyproject.toml", "constraints.txt"))
     ).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         sys.exit(f"Python {sys.version.split()[0]} runs this; needed is 3.11 to 3.13: make … PYTHON=python3.12")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+        sys.exit(f"{folder} holds something else than a virtual environment: name another folder, VENV=…")
     say(f"making {folder}: a few minutes, once")
-    venv.create(folder, with_pip=True, clear=True)
+    try:
+        venv.create(folder, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        sys.exit("this Python cannot make virtual environments with pip; on Debian and Ubuntu install python3-venv")
     names = dependencies(python)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*pip, "-c", ROOT / "constraints.txt", *names], stdout=sys.stderr)
