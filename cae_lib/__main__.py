@@ -13,7 +13,7 @@ import yaml
 
 from cae_lib import data, training
 from cae_lib.config import Config, ConfigError, UserError, project_path
-from cae_lib.run import Run, RunBusy
+from cae_lib.run import Run, RunBusy, code_sha256
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
 
@@ -34,11 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
         if unknown:  # no field of Config takes None: this always raises, with "did you mean" for a mistyped flag
             Config.from_dict({unknown[0].lstrip("-").replace("-", "_"): None})
         return {"fetch": fetch, "train": train_run}[options.pop("verb")](options)
+    except training.Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.number
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return BUSY if isinstance(error, RunBusy) else MISTAKE
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        print("\nstopped before anything was written", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -56,18 +59,18 @@ def train_run(options: dict) -> int:
     if not isinstance(values.get("run"), str) or not values["run"].strip():
         raise ConfigError(f"run: found {values.get('run')!r}, allowed is a directory; add --run runs/NAME")
     run, dataset = Run(values["run"]), data.load(config)
-    if archive and (differences := run.differences(config, training.code_sha256(), dataset.sha256)):
+    if archive and (differences := run.differences(config, code_sha256(*training.CODE), dataset.sha256)):
         aside = run.path.with_name(f"{run.path.name}.stale-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         with run.lock():  # not from under the hands of another process
             run.path.rename(aside)
         print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
-    finished = run.finished
+    finished = run.state == "finished"
     training.train(config, dataset, run)
     if finished:
         print(f"{run.path} is finished and nothing it was made from has changed; not trained again")
         return 0
     best = run.history()["validation_loss"].min()
-    print(f"trained {run.path}: best validation MSE {best:.5f}, {run.provenance['training_seconds']} s")
+    print(f"trained {run.path}: best validation MSE {best:.5f}, {sum(run.provenance['epoch_seconds']):.0f} s")
     return 0
 
 

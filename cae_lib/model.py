@@ -3,8 +3,11 @@
 Also `shape_walk`, the table of every layer's sizes, read off the real layers.
 """
 
+import itertools
 import math
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from cae_lib.config import Config, ConfigError
@@ -42,22 +45,28 @@ class ConvAutoencoder(nn.Module):
         super().__init__()
         self.sizes = encoder_sizes(config.image_size, config.channels)
         widths = [1, *config.channels]
-        self.code_map = (widths[-1], self.sizes[-1], self.sizes[-1])  # what the encoder hands over
-        flat = math.prod(self.code_map)
+        code_map = (widths[-1], self.sizes[-1], self.sizes[-1])  # what the encoder's convolutions hand over
+        flat = math.prod(code_map)
 
-        encoder: list[nn.Module] = []
-        for c_in, c_out in zip(widths, widths[1:], strict=False):
+        self.encoder = nn.Sequential()
+        for i, (c_in, c_out) in enumerate(itertools.pairwise(widths), start=1):
             conv = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, bias=False)  # BatchNorm brings the bias
-            encoder += [conv, nn.BatchNorm2d(c_out), nn.ReLU()]
-        self.encoder = nn.Sequential(*encoder, nn.Flatten(), nn.Linear(flat, config.latent_dim))
+            self._append(self.encoder, i, conv=conv, norm=nn.BatchNorm2d(c_out), relu=nn.ReLU())
+        self._append(self.encoder, "", flatten=nn.Flatten(), linear=nn.Linear(flat, config.latent_dim))
 
-        decoder: list[nn.Module] = [nn.Linear(config.latent_dim, flat), nn.Unflatten(1, self.code_map)]
+        self.decoder = nn.Sequential()
+        self._append(self.decoder, "", linear=nn.Linear(config.latent_dim, flat), unflatten=nn.Unflatten(1, code_map))
         for i in range(len(config.channels), 0, -1):
-            decoder += [nn.BatchNorm2d(widths[i]), nn.ReLU()]
             # Without output_padding the walk back gives 2n − 1: an even size needs one pixel more.
             extra = self.sizes[i - 1] - (2 * self.sizes[i] - 1)
-            decoder += [nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)]
-        self.decoder = nn.Sequential(*decoder, nn.Sigmoid())
+            conv = nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)
+            self._append(self.decoder, i, norm=nn.BatchNorm2d(widths[i]), relu=nn.ReLU(), deconv=conv)
+        self._append(self.decoder, "", sigmoid=nn.Sigmoid())
+
+    @staticmethod
+    def _append(part: nn.Sequential, number: int | str, **layers: nn.Module) -> None:
+        for name, layer in layers.items():
+            part.add_module(f"{name}{number}", layer)
 
     def encode(self, x: Tensor) -> Tensor:  # (B, 1, n, n) → (B, latent_dim)
         return self.encoder(x)
@@ -67,3 +76,43 @@ class ConvAutoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
+
+
+class Layer(NamedTuple):
+    """One row of the walk: sizes without the batch, e.g. (1, 28, 28), and how the output's size comes about."""
+
+    part: str  # encoder or decoder
+    name: str
+    kind: str
+    input: tuple[int, ...]
+    formula: str
+    output: tuple[int, ...]
+    parameters: int
+
+
+@torch.inference_mode()
+def shape_walk(model: ConvAutoencoder) -> list[Layer]:
+    """Every layer with its sizes, read off the real layers as one black image passes through them."""
+    rows, x = [], torch.zeros(1, 1, model.sizes[0], model.sizes[0])
+    model.eval()
+    for part, layers in model.named_children():
+        for name, layer in layers.named_children():
+            y = layer(x)
+            count = sum(p.numel() for p in layer.parameters())
+            before, after = tuple(x.shape[1:]), tuple(y.shape[1:])
+            kind = type(layer).__name__
+            rows.append(Layer(part, name, kind, before, _formula(layer, before, after), after, count))
+            x = y
+    return rows
+
+
+def _formula(layer: nn.Module, before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    n, m = before[-1], after[-1]
+    if isinstance(layer, nn.Conv2d):
+        return f"⌊({n} + 2·{PADDING} − {KERNEL}) / {STRIDE}⌋ + 1 = {m}"
+    if isinstance(layer, nn.ConvTranspose2d):
+        return f"({n} − 1)·{STRIDE} − 2·{PADDING} + {KERNEL} + {layer.output_padding[0]} = {m}"
+    if isinstance(layer, nn.Flatten | nn.Unflatten):
+        wide, flat = (before, after) if len(before) == 3 else (after, before)
+        return f"{' · '.join(map(str, wide))} = {flat[0]}"
+    return f"{n} → {m}" if n != m else "="

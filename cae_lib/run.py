@@ -3,7 +3,9 @@
 A reader always sees whole files, one writer holds the lock, and nothing finished is overwritten.
 """
 
+import ast
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -16,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 
@@ -25,28 +26,11 @@ from cae_lib.model import ConvAutoencoder
 
 
 class RunError(UserError):
-    """A run directory that is missing, unfinished, of another configuration, or in somebody's hands."""
+    """A run directory that is missing, unfinished, damaged or of another configuration; or a full disk."""
 
 
 class RunBusy(RunError):
     """Another process is writing to the run directory."""
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `path` whole or not at all; leave it alone when it already holds `content`."""
-    content = content.encode() if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == content:
-        return  # an unchanged time stamp tells make that nothing depends on this anew
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Run:
@@ -66,24 +50,29 @@ class Run:
         return self._json("metrics.json")
 
     @property
-    def finished(self) -> bool:
-        return self.provenance.get("state") == "finished" and (self.path / "model.safetensors").is_file()
+    def state(self) -> str:
+        """missing, unfinished, failed or finished."""
+        return self.provenance.get("state", "missing")
 
     @property
     def config(self) -> Config:
-        """The configuration that was trained; `RunError`, with the way to make one, where there is no run."""
-        if not self.finished:
-            state = self.provenance.get("state", "missing")
+        """The configuration that was trained; `RunError`, with the way to make one, where there is no finished run."""
+        if self.state != "finished":
+            why = self.provenance.get("reason", "")
             raise RunError(
-                f"run: {self.path} holds no finished run (it is {state}). Make one with `make report`, with "
-                f"`python -m cae_lib train --run {self.path}`, or by executing 01_training.ipynb with this `run`."
+                f"run: {self.path} holds no finished run (it is {self.state}{why and ': '}{why}). Make one with "
+                f"`make report`, with `python -m cae_lib train --run {self.path}`, or by executing 01_training.ipynb "
+                f"with this `run`."
             )
         return Config.from_dict(self._json("config.json"))
 
     def model(self) -> ConvAutoencoder:
-        """The trained model, best by validation, in evaluation mode on the CPU."""
+        """The trained model, best by validation, in evaluation mode on the CPU; `RunError` where it is damaged."""
         model = ConvAutoencoder(self.config)
-        model.load_state_dict(safetensors.torch.load_file(self.path / "model.safetensors"))
+        content = (self.path / "model.safetensors").read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.provenance["weights_sha256"]:
+            raise RunError(f"{self.path / 'model.safetensors'} is damaged: delete {self.path} and train again")
+        model.load_state_dict(safetensors.torch.load(content))
         return model.eval()
 
     def history(self) -> dict[str, np.ndarray]:
@@ -94,17 +83,15 @@ class Run:
 
     def differences(self, config: Config, code: str, data: dict) -> list[str]:
         """What this directory was begun with and the caller does not ask for, a line each; [] if the same."""
-        if not (self.path / "config.json").is_file():
+        if self.state == "missing":
             return []
-        here, asked = self._json("config.json"), config.to_dict()
-        found = [
-            f"{k}: the run has {here.get(k)!r}, asked is {asked.get(k)!r}"
-            for k in dict.fromkeys([*here, *asked])
-            if here.get(k) != asked.get(k)
-        ]
-        begun = self.provenance
-        found += ["code: the training code has changed since"] * (begun.get("code_sha256", code) != code)
-        found += ["data: the dataset's content has changed"] * (begun.get("data_sha256", data) != data)
+        here, asked, begun = self._json("config.json"), config.to_dict(), self.provenance
+        names = [name for name in {**here, **asked} if here.get(name) != asked.get(name)]
+        found = [f"{name}: the run has {here.get(name)!r}, asked is {asked.get(name)!r}" for name in names]
+        if begun["code_sha256"] != code:
+            found.append("code: what computes the weights has changed since")
+        if begun["data_sha256"] != data:
+            found.append("data: the dataset's content has changed")
         return found
 
     # --- what a training writes --------------------------------------------------------------------------
@@ -121,16 +108,17 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise RunBusy(f"run: {self.path} is being written by {file.read() or '?'}") from None
-            file.seek(0)
-            file.truncate()
+                raise RunBusy(f"run: {self.path} is being written by {file.read() or 'another process'}") from None
+            file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
             file.flush()
             yield
 
-    def begin(self, config: Config, provenance: dict) -> None:
-        write_atomic(self.path / "config.json", json.dumps(config.to_dict(), indent=1) + "\n")
-        self._write_json("provenance.json", {"state": "unfinished", **provenance})
+    def begin(self, config: Config, facts: dict) -> None:
+        """Name what is about to be trained; a resumed run keeps its first `facts`."""
+        if self.state == "missing":
+            self._write_json("config.json", config.to_dict())
+            self._write_json("provenance.json", {"state": "unfinished", **facts})
 
     def save_checkpoint(self, state: dict) -> None:
         """Everything that resuming needs, its SHA-256 behind it; the checkpoint before stays as a second one."""
@@ -138,20 +126,16 @@ class Run:
         torch.save(state, buffer)
         content = buffer.getvalue()
         path = self.path / "checkpoint.pt"
-        if path.is_file():
-            path.replace(self.path / "checkpoint.previous.pt")
-        write_atomic(path, content + hashlib.sha256(content).digest())
+        write_atomic(path, content + hashlib.sha256(content).digest(), former=self.path / "checkpoint.previous.pt")
 
     def load_checkpoint(self) -> dict | None:
         """The newest whole checkpoint, or None; a damaged one is named and passed over."""
-        for name in ("checkpoint.pt", "checkpoint.previous.pt"):
-            path = self.path / name
-            if not path.is_file():
-                continue
-            content = path.read_bytes()
-            if hashlib.sha256(content[:-32]).digest() == content[-32:]:
-                return torch.load(io.BytesIO(content[:-32]), weights_only=True, map_location="cpu")
-            print(f"{path} is damaged (its SHA-256 does not match); trying the one before it", flush=True)
+        for path in (self.path / "checkpoint.pt", self.path / "checkpoint.previous.pt"):
+            if path.is_file():
+                content = path.read_bytes()
+                if hashlib.sha256(content[:-32]).digest() == content[-32:]:
+                    return torch.load(io.BytesIO(content[:-32]), weights_only=True, map_location="cpu")
+                print(f"{path} is damaged (its SHA-256 does not match): going on from the one before it", flush=True)
         return None
 
     def save_history(self, rows: list[dict]) -> None:
@@ -162,37 +146,45 @@ class Run:
         write_atomic(self.path / "history.csv", text.getvalue())
 
     def save_weights(self, state: dict) -> None:
-        tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         write_atomic(self.path / "model.safetensors", safetensors.torch.save(tensors))
 
     def end(self, state: str, **facts) -> None:
+        """Mark the run finished or failed; a finished one names its weights."""
+        if state == "finished":
+            facts["weights_sha256"] = hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()
         self._write_json("provenance.json", {**self.provenance, "state": state, **facts})
 
     # --- what the notebooks add --------------------------------------------------------------------------
 
     def record(self, notebook: str, numbers: dict, verdicts: list[dict]) -> None:
-        """Merge one notebook's top-level numbers and its verdicts (replacing its earlier ones)."""
-        metrics = self.metrics
-        others = [v for v in metrics.pop("verdicts", []) if v["notebook"] != notebook]
-        merged = sorted([*others, *verdicts], key=lambda v: v["notebook"])
-        self._write_json("metrics.json", {**metrics, **numbers, "verdicts": merged})
+        """Merge one notebook's top-level numbers and its verdicts (replacing its earlier ones) into metrics.json."""
+        with open(self.path / "metrics.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # notebooks may run side by side
+            metrics = self.metrics
+            others = [v for v in metrics.pop("verdicts", []) if v["notebook"] != notebook]
+            merged = sorted([*others, *verdicts], key=lambda v: v["notebook"])
+            numbers = dict(sorted({**metrics, **numbers}.items()))
+            self._write_json("metrics.json", {**numbers, "verdicts": merged})
 
     def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
-        """`compute()`, done once for these weights and `inputs`: the arrays are kept in cache/ and read back."""
-        weights = hashlib.sha256((self.path / "model.safetensors").read_bytes()).hexdigest()
-        key = hashlib.sha256(json.dumps([weights, inputs], sort_keys=True, default=str).encode()).hexdigest()
-        path = self.path / "cache" / f"{name}-{key[:16]}.npz"
+        """`compute()`, done once for these weights, this code and `inputs`: kept in NAME.npz and read back."""
+        facts = [self.provenance["weights_sha256"], code_sha256("data", "model", "latent", "metrics"), inputs]
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+        path = self.path / f"{name}.npz"
         if path.is_file():
             with np.load(path, allow_pickle=False) as arrays:
-                return {k: arrays[k] for k in arrays}
-        arrays = {k: np.asarray(v) for k, v in compute().items()}
+                if str(arrays["made_from"]) == key:
+                    return {n: arrays[n] for n in arrays if n != "made_from"}
+        arrays = {n: np.asarray(value) for n, value in compute().items()}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, made_from=key, **arrays)
         write_atomic(path, buffer.getvalue())
-        for stale in path.parent.glob(f"{name}-*.npz"):
-            if stale != path:
-                stale.unlink()
         return arrays
+
+    def save_table(self, name: str, table) -> None:
+        """A data frame as NAME.csv."""
+        write_atomic(self.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
     # -------------------------------------------------------------------------------------------------------
 
@@ -201,7 +193,48 @@ class Run:
         try:
             return json.loads(path.read_text()) if path.is_file() else {}
         except ValueError as error:
-            raise RunError(f"{path} is not whole JSON ({error}); move it away and start again") from None
+            raise RunError(f"{path} is not whole JSON ({error}): delete {self.path} and train again") from None
 
     def _write_json(self, name: str, values: dict) -> None:
         write_atomic(self.path / name, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:
+    """Write `path` whole or not at all, keeping what it held as `former`; left alone when it holds `content` already.
+
+    Raises `RunError`, naming the file and the space needed, where the disk is full: nothing is lost then.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == content:
+        return  # the unchanged time stamp tells make that nothing needs to be made anew
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if former and path.is_file():
+            path.replace(former)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise RunError(
+            f"{path}: no space for its {len(content) / 1e6:.1f} MB ({error.strerror}). What was there before is "
+            f"whole; make space and give the same command again"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def code_sha256(*modules: str) -> str:
+    """Fingerprint of these modules of cae_lib; comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for name in modules:
+        tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()

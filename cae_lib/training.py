@@ -3,16 +3,17 @@
 The whole dataset is one uint8 tensor; a batch is one gather. No step waits for the device.
 """
 
-import ast
-import hashlib
 import importlib.metadata
 import math
+import os
 import platform
+import signal
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,95 +22,117 @@ from tqdm import tqdm
 from cae_lib.config import Config, UserError
 from cae_lib.data import Dataset
 from cae_lib.model import ConvAutoencoder
-from cae_lib.run import Run, RunError
+from cae_lib.run import Run, RunError, code_sha256
+
+CODE = ("data", "model", "training")  # the modules that decide the weights
 
 
 class TrainingError(UserError):
     """The training went wrong in a way that more epochs cannot mend."""
 
 
+class Interrupted(UserError):
+    """Stopped by a signal, its `number`, with a checkpoint at the last whole step."""
+
+    def __init__(self, run: Run, epoch: int, number: int):
+        self.number = number
+        super().__init__(f"stopped in epoch {epoch}; nothing is lost: the same again goes on in {run.path}")
+
+
 def train(config: Config, dataset: Dataset, run: Run) -> Run:
     """Train as `config` says and keep it in `run`; a finished run is read, an unfinished one is resumed.
 
     Never reads the test images. Raises `RunError` where the directory belongs to another configuration, code or
-    data, `RunBusy` where another process writes to it, `TrainingError` where the loss is no longer finite.
+    data, `RunBusy` where another process writes to it, `TrainingError` where the loss is no longer finite and
+    `Interrupted` after Ctrl-C or SIGTERM; given again, it then ends with the same bits as if never stopped.
     """
-    code, data = code_sha256(), dataset.sha256
-    if differences := run.differences(config, code, data):
-        raise RunError(
-            f"run: {run.path} was made differently, choose another directory:\n  " + "\n  ".join(differences)
-        )
-    if run.finished:
-        return run
-    with run.lock():
-        device, dtype = choose_device(config.device), torch.float32
-        dtype = choose_precision(config.precision, device)
-        run.begin(config, provenance(config, device, dtype, code, data))
-        torch.manual_seed(config.seed)
-        torch.use_deterministic_algorithms(True)
-        model = ConvAutoencoder(config).to(device, memory_format=torch.channels_last)
-        adam = torch.optim.Adam(
-            model.parameters(),
-            config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=device.type != "mps",
-        )
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=3)
-        images = dataset.train_images.to(device)
-        sample, validation = images[: len(dataset.validation_images)], dataset.validation_images.to(device)
-        steps = math.ceil(len(images) / config.batch_size)
+    if differences := run.differences(config, code_sha256(*CODE), dataset.sha256):
+        raise RunError(f"run: {run.path} was made differently, choose another:\n  " + "\n  ".join(differences))
+    if run.state == "failed":
+        raise TrainingError(f"run: {run.path} has failed before: {run.provenance['reason']}")
+    if run.state != "finished":
+        with run.lock(), deferred_signals() as signals:
+            device = choose_device(config.device)
+            dtype = choose_precision(config.precision, device)
+            run.begin(config, provenance(config, dataset, device, dtype))
+            with deterministic(device):
+                fit(config, dataset, run, device, dtype, signals)
+    return run
 
-        history, best = [], math.inf
-        if state := run.load_checkpoint():
-            model.load_state_dict(state["model"])
-            adam.load_state_dict(state["adam"])
-            plateau.load_state_dict(state["plateau"])
-            history, best = state["history"], state["best"]
-        total = config.epochs * steps
-        with tqdm(total=total, initial=len(history) * steps, unit="step", **bar_style()) as bar:
-            for epoch in range(len(history), config.epochs):
-                start, running = time.perf_counter(), torch.zeros((), device=device)
-                order = torch.randperm(
-                    len(images), generator=torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
-                ).to(device)
-                model.train()
-                for step, batch in enumerate(order.split(config.batch_size)):
-                    if config.schedule == "cosine":
-                        done = (epoch * steps + step) / total
-                        adam.param_groups[0]["lr"] = config.learning_rate * (1 + math.cos(math.pi * done)) / 2
-                    x = images[batch].float().div_(255)  # (B, 1, n, n)
-                    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                        x_hat = model(x)  # (B, 1, n, n)
-                    loss = F.mse_loss(x_hat.float(), x)
-                    adam.zero_grad()
-                    loss.backward()
-                    adam.step()
-                    running += loss.detach() * len(batch)
-                    bar.update()
-                rate = adam.param_groups[0]["lr"]
+
+def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype: torch.dtype, signals: list) -> None:
+    """The loop. Ends with the run finished; leaves it resumable when `signals` is no longer empty."""
+    torch.manual_seed(config.seed)
+    model = ConvAutoencoder(config).to(device, memory_format=torch.channels_last)
+    fused = device.type != "mps"
+    adam = torch.optim.Adam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=3)
+    images, validation = dataset.train_images.to(device), dataset.validation_images.to(device)
+    steps = math.ceil(len(images) / config.batch_size)  # in an epoch
+    total = config.epochs * steps
+
+    done, best, history, seconds = 0, math.inf, [], [0.0]
+    running = torch.zeros((), device=device)  # squared error of the epoch so far; stays on the device
+    if state := run.load_checkpoint():
+        done, best, history, seconds = (state[name] for name in ("done", "best", "history", "seconds"))
+        running += state["running"].to(device)
+        for name, part in (("model", model), ("adam", adam), ("plateau", plateau)):
+            part.load_state_dict(state[name])
+
+    with tqdm(total=total, initial=done, unit="step", **bar_style()) as bar:
+        while done < total:
+            epoch, step, start = done // steps, done % steps, time.perf_counter()
+            model.train()
+            for batch in shuffled(len(images), config, epoch, device)[step:]:
+                if config.schedule == "cosine":
+                    adam.param_groups[0]["lr"] = config.learning_rate * (1 + math.cos(math.pi * done / total)) / 2
+                x = images[batch].float().div_(255)  # (B, 1, n, n)
+                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                    x_hat = model(x)  # (B, 1, n, n)
+                loss = F.mse_loss(x_hat.float(), x)
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                running += loss.detach() * len(batch)
+                done += 1
+                bar.update()
+                if signals:
+                    break
+            seconds[-1] += time.perf_counter() - start
+            if done % steps == 0:
                 row = dict(epoch=epoch + 1, running_loss=running.item() / len(images))
-                row |= dict(train_loss=mse(model, sample), validation_loss=mse(model, validation))
-                row |= dict(learning_rate=rate, seconds=round(time.perf_counter() - start, 3))
+                row |= dict(train_loss=mse(model, images[: len(validation)]), validation_loss=mse(model, validation))
+                history.append(row | dict(learning_rate=adam.param_groups[0]["lr"]))
+                run.save_history(history)
                 if not all(map(math.isfinite, row.values())):
-                    run.end("failed", reason=f"the loss is not finite in epoch {epoch + 1}")
-                    raise TrainingError(
-                        f"the loss is {row['running_loss']} in epoch {epoch + 1}: the run {run.path} has failed; "
-                        f"try a learning_rate below {config.learning_rate:g} in a new run directory"
-                    )
-                if config.schedule == "plateau":
-                    plateau.step(row["validation_loss"])
-                history.append(row)
-                bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs}, validation MSE {row['validation_loss']:.5f}")
+                    fail(run, config, row)
+                plateau.step(row["validation_loss"]) if config.schedule == "plateau" else None
                 if row["validation_loss"] < best:
                     best = row["validation_loss"]
                     run.save_weights(model.state_dict())
-                run.save_history(history)
-                run.save_checkpoint(
-                    dict(model=model.state_dict(), adam=adam.state_dict(), plateau=plateau.state_dict())
-                    | dict(history=history, best=best)
-                )
-        run.end("finished", training_seconds=round(sum(row["seconds"] for row in history), 1))
-    return run
+                seconds.append(0.0)
+                running.zero_()
+                loss_now = f"epoch {epoch + 1}/{config.epochs}, validation MSE {row['validation_loss']:.5f}"
+                bar.set_postfix_str(loss_now, refresh=False)
+            state = dict(done=done, best=best, history=history, seconds=seconds, running=running)
+            parts = dict(model=model.state_dict(), adam=adam.state_dict(), plateau=plateau.state_dict())
+            run.save_checkpoint(state | parts)
+            if signals and done < total:
+                raise Interrupted(run, epoch + 1, signals[0])
+    run.end("finished", epoch_seconds=[round(s, 2) for s in seconds[:-1]])
+
+
+def shuffled(count: int, config: Config, epoch: int, device: torch.device) -> tuple[Tensor, ...]:
+    """The batches of one epoch as indices; they follow from the seed and the epoch alone, so resuming is exact."""
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch)
+    return torch.randperm(count, generator=generator).to(device).split(config.batch_size)
+
+
+def fail(run: Run, config: Config, row: dict) -> None:
+    """Mark the run failed, for the report must not present it as a result, and say so."""
+    reason = f"the loss is {row['running_loss']} in epoch {row['epoch']}, with learning_rate {config.learning_rate:g}"
+    run.end("failed", reason=reason)
+    raise TrainingError(f"{reason}: {run.path} has failed; try a smaller learning_rate in another run directory")
 
 
 @torch.inference_mode()
@@ -126,23 +149,46 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, is_there in there.items() if is_there)
     if not there[name]:
-        raise UserError(f"device: found {name!r}, but this machine has {[d for d, ok in there.items() if ok]}")
+        raise UserError(f"device: found {name!r}, but this machine has {', '.join(d for d in there if there[d])}")
     return torch.device(name)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """`auto` is bfloat16 where the hardware multiplies it natively, else float32. Weights stay float32."""
     if name == "auto":
-        native = device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-        native = native and "avx512_bf16" in _cpu_flags()
-        native = native or (device.type == "cuda" and torch.cuda.is_bf16_supported())
-        name = "bfloat16" if native else "float32"
+        cpu = device.type == "cpu" and " avx512_bf16" in "".join(_lines("/proc/cpuinfo", "flags"))
+        cuda = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        name = "bfloat16" if cpu or cuda else "float32"
     return getattr(torch, name)
 
 
-def _cpu_flags() -> str:
-    path = Path("/proc/cpuinfo")
-    return next((x for x in path.read_text().splitlines() if x.startswith("flags")), "") if path.is_file() else ""
+@contextmanager
+def deterministic(device: torch.device):
+    """Only algorithms that give the same bits each time, where the device has them."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible only with it
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "mps")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def deferred_signals():
+    """Let Ctrl-C, a notebook's interrupt and SIGTERM wait for the end of the step: yields the list they arrive in."""
+    arrived: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may listen
+        yield arrived
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, frame: arrived.append(number)) for n in numbers}
+    try:
+        yield arrived
+    finally:
+        for n in numbers:
+            signal.signal(n, before[n])
 
 
 def bar_style() -> dict:
@@ -151,45 +197,25 @@ def bar_style() -> dict:
     return dict(mininterval=0.5 if live else 20, dynamic_ncols=live, smoothing=0.05, desc="training")
 
 
-def code_sha256() -> str:
-    """Fingerprint of the code that decides the weights; comments and docstrings do not count."""
-    digest = hashlib.sha256()
-    for name in ("data.py", "model.py", "training.py"):
-        tree = ast.parse((Path(__file__).parent / name).read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode())
-    return digest.hexdigest()
-
-
-def provenance(config: Config, device: torch.device, dtype: torch.dtype, code: str, data: dict) -> dict:
+def provenance(config: Config, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> dict:
     """Everything needed to say where a number came from."""
-    names = (
-        "torch",
-        "numpy",
-        "scipy",
-        "scikit-learn",
-        "scikit-image",
-        "matplotlib",
-        "papermill",
-        "jupyter-book",
-    )
-    model = next((x.split(":")[1].strip() for x in _lines("/proc/cpuinfo") if x.startswith("model name")), "")
+    names = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "papermill", "jupyter-book")
+    processor = _lines("/proc/cpuinfo", "model name")[:1] or [platform.processor() or platform.machine()]
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": config.seed,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         "precision": str(dtype).removeprefix("torch."),
-        "processor": model or platform.processor() or platform.machine(),
+        "processor": processor[0].split(":")[-1].strip(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
         "versions": {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names},
-        "data_sha256": data,
-        "code_sha256": code,
-        "parameters": int(np.sum([p.numel() for p in ConvAutoencoder(config).parameters()])),
+        "data_source": dataset.source,
+        "data_sha256": dataset.sha256,
+        "code_sha256": code_sha256(*CODE),
+        "parameters": sum(p.numel() for p in ConvAutoencoder(config).parameters()),
     }
 
 
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).is_file() else []
+def _lines(path: str, start: str) -> list[str]:
+    return [x for x in Path(path).read_text().splitlines() if x.startswith(start)] if Path(path).is_file() else []

@@ -1,0 +1,149 @@
+"""The Sphinx extension of the two editions: what Jupyter Book cannot be configured to do.
+
+Math becomes MathML while building (no script, no network); citations and bibliography speak the edition's
+language; the search knows Indonesian stop words; images carry their sizes, so that nothing jumps while loading.
+"""
+
+import html
+import re
+
+import pybtex.plugin
+import sphinxcontrib.bibtex.plugin
+from docutils import nodes
+from latex2mathml.converter import convert
+from pybtex.style.formatting.unsrt import Style, pages
+from pybtex.style.template import field, href, join, names, optional, sentence, tag, words
+from sphinx.locale import get_translation
+from sphinx.search import SearchLanguage, languages
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinxcontrib.bibtex.style.referencing import BracketStyle, PersonStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+_ = get_translation("sphinx")  # the edition's catalogue; see book/locale
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("config-inited", speak_bibliography)
+    app.connect("html-page-context", give_images_their_size)
+    languages["id"] = Indonesian
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# --- math ----------------------------------------------------------------------------------------------------
+
+
+def mathml(latex: str, display: str, location=None) -> str:
+    """`latex` as a <math> element; a warning (which fails the build) where it cannot be read."""
+    try:
+        # latex2mathml aligns in `align` only
+        element = convert(re.sub(r"\{(aligned|split|gathered)\}", "{align}", latex), display=display)
+        if "&</m" in element or "merror" in element or r"\\" in element:
+            raise ValueError("an environment or command that latex2mathml does not know")
+    except Exception as error:
+        logging.getLogger(__name__).warning("math %r: %s", latex, error or type(error).__name__, location=location)
+        return f"<code>{html.escape(latex)}</code>"
+    return element.replace("<math ", f'<math alttext="{html.escape(latex)}" ', 1)
+
+
+def visit_math(self, node):
+    self.body.append(f'<span class="math">{mathml(node.astext(), "inline", node)}</span>')
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node):
+    self.body.append(self.starttag(node, "div", CLASS="math", tabindex="0"))
+    self.body.append(mathml(node.astext(), "block", node))
+    if node["number"]:
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})</span>')
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+# --- citations -----------------------------------------------------------------------------------------------
+
+
+def speak_bibliography(app, config):
+    """Author-year citations and a bibliography without a word of another language."""
+    last = {"sep2": f" {_('and')} ", "last_sep": f", {_('and')} "}
+    brackets = BracketStyle(left="(", right=")", sep="; ")
+
+    class Citation(AuthorYearReferenceStyle):
+        def __init__(self):
+            super().__init__(
+                bracket_parenthetical=brackets,
+                bracket_textual=brackets,
+                person=PersonStyle(**last, other=f" {_('et al.')}"),
+            )
+
+    class Bibliography(Style):
+        default_sorting_style = "author_year_title"
+
+        def format_names(self, role, as_sentence=True):
+            return (sentence if as_sentence else join)[names(role, sep=", ", **last)]
+
+        def head(self, e):
+            return join[names("author", sep=", ", **last), " (", field("year"), ")."]
+
+        def title(self, name="title"):
+            return field(name)  # as typed: no change of case
+
+        def get_article_template(self, e):
+            where = [tag("em")[field("journal")], optional[words[field("volume"), optional["(", field("number"), ")"]]]]
+            return words[
+                self.head(e),
+                sentence[self.title()],
+                sentence[*where, optional[_("pages") + " ", pages]],
+                self.format_web_refs(e),
+            ]
+
+        def get_inproceedings_template(self, e):
+            where = words[_("In"), tag("em")[field("booktitle")]]
+            return words[
+                self.head(e),
+                sentence[self.title()],
+                sentence[where, optional[_("pages") + " ", pages]],
+                self.format_web_refs(e),
+            ]
+
+        def get_book_template(self, e):
+            return words[
+                self.head(e), sentence[tag("em")[field("title")]], sentence[field("publisher")], self.format_web_refs(e)
+            ]
+
+        def get_misc_template(self, e):
+            return words[self.head(e), sentence[self.title()], self.format_web_refs(e)]
+
+        def format_url(self, e):
+            return href(field("url", raw=True))[field("url", raw=True)]
+
+    sphinxcontrib.bibtex.plugin.register_plugin("sphinxcontrib.bibtex.style.referencing", "report", Citation)
+    pybtex.plugin.register_plugin("pybtex.style.formatting", "report", Bibliography)
+
+
+# --- search and images ---------------------------------------------------------------------------------------
+
+
+class Indonesian(SearchLanguage):
+    """No stemmer: Sphinx's search also finds a word inside a longer one, so roots find their affixed forms."""
+
+    lang = "id"
+    language_name = "Indonesian"
+    js_stemmer_code = "var Stemmer = function () { this.stemWord = function (word) { return word; }; };"
+    stopwords = set(
+        "ada adalah agar akan antara apa atau bagi bahwa banyak beberapa bila bisa dalam dan dapat dari dengan di hanya "
+        "harus hingga ia ini itu jika juga kami karena ke kepada lagi lain lalu lebih maka masih mereka namun oleh pada "
+        "para pun saat sama sampai sangat satu sebagai sebuah secara sedang sehingga seperti serta setelah setiap suatu "
+        "sudah supaya tanpa telah tentang terhadap tetapi tiap untuk yaitu yakni yang".split()
+    )
+
+    def stem(self, word):
+        return word.lower()
+
+
+def give_images_their_size(app, pagename, templatename, context, doctree):
+    """Docutils writes sizes as style; as attributes they keep the room free and still shrink with the page."""
+    size = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
+    if "body" in context:
+        context["body"] = size.sub(r'width="\1" height="\2" decoding="async"', context["body"])

@@ -1,0 +1,173 @@
+"""The words of both languages, and how a notebook speaks: numbers, sentences, verdicts, captions.
+
+`Page` is one notebook in one language. What it displays carries the metadata that the book's build reads.
+"""
+
+import base64
+import io
+import math
+import operator
+
+import pandas as pd
+from babel.numbers import format_decimal
+from IPython.display import display
+
+from cae_lib.config import ConfigError
+
+CLASSES = {  # Fashion-MNIST's labels 0 to 9
+    "id": (
+        *("kaus", "celana panjang", "sweter", "gaun", "mantel"),
+        *("sandal", "kemeja", "sepatu kets", "tas", "sepatu bot"),
+    ),
+    "en": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
+
+WORDS = {  # what figures and tables say more than once
+    "autoencoder": {"id": "Autoencoder", "en": "Autoencoder"},
+    "class": {"id": "Kelas", "en": "Class"},
+    "count": {"id": "Banyaknya citra", "en": "Number of images"},
+    "crossfade": {"id": "Pemudaran silang", "en": "Cross-fade"},
+    "epoch": {"id": "Epoch", "en": "Epoch"},
+    "error": {"id": "Galat", "en": "Error"},
+    "learning_rate": {"id": "Laju pembelajaran", "en": "Learning rate"},
+    "linear": {"id": "Linear", "en": "Linear"},
+    "loss": {"id": "Loss (MSE)", "en": "Loss (MSE)"},
+    "mse": {"id": "MSE", "en": "MSE"},
+    "original": {"id": "Asli", "en": "Original"},
+    "pca": {"id": "PCA", "en": "PCA"},
+    "pixels": {"id": "Piksel mentah", "en": "Raw pixels"},
+    "codes": {"id": "Kode laten", "en": "Latent codes"},
+    "reconstruction": {"id": "Rekonstruksi", "en": "Reconstruction"},
+    "spherical": {"id": "Sferis", "en": "Spherical"},
+    "train": {"id": "Data latih", "en": "Training data"},
+    "validation": {"id": "Data validasi", "en": "Validation data"},
+    "test": {"id": "Data uji", "en": "Test data"},
+    # verdicts
+    "holds": {"id": "Terbukti", "en": "Holds"},
+    "fails": {"id": "Tidak terbukti", "en": "Does not hold"},
+    "measured": {"id": "Terukur", "en": "Measured"},
+    "threshold": {"id": "Ambang", "en": "Threshold"},
+    ">=": {"id": "paling sedikit", "en": "at least"},
+    "<=": {"id": "paling banyak", "en": "at most"},
+    ">": {"id": "lebih dari", "en": "more than"},
+    "<": {"id": "kurang dari", "en": "less than"},
+}
+RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+def word(key: str, lang: str) -> str:
+    """The term `key` of WORDS in one language."""
+    return WORDS[key][lang]
+
+
+def number(value: float, lang: str, digits: int | None = None) -> str:
+    """`value` as the language writes it: 0,0045 and 10.000 in Indonesian; `digits` decimals, or as many as it has."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    decimals = "#" * 10 if digits is None else "0" * digits
+    return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
+
+
+class Page:
+    """One notebook in one language: says, shows and judges; `save` hands numbers and verdicts to the run.
+
+    Texts are keyword arguments, one per language: `page.tell(id="…", en="…")`. Raises `ConfigError` for a language
+    that the catalogue does not have.
+    """
+
+    def __init__(self, lang: str, notebook: str, run=None):
+        if lang not in CLASSES:
+            raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(CLASSES)}")
+        self.lang, self.notebook, self.run = lang, notebook, run
+        self.classes, self.verdicts = CLASSES[lang], []
+
+    # --- words and numbers -------------------------------------------------------------------------------
+
+    def say(self, **texts: str) -> str:
+        """The text of the page's language."""
+        return texts[self.lang]
+
+    def number(self, value: float, digits: int | None = None) -> str:
+        return number(value, self.lang, digits)
+
+    def percent(self, share: float, digits: int = 1) -> str:
+        """A share in [0, 1] as percent: 93,1 % in Indonesian, 93.1% in English."""
+        return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, " %")
+
+    # --- what the reader sees ----------------------------------------------------------------------------
+
+    def tell(self, **texts: str) -> None:
+        """Show a paragraph of Markdown."""
+        self._show("tell", markdown=self.say(**texts))
+
+    def figure(self, figure, name: str, **texts: tuple[str, str]) -> None:
+        """Show a matplotlib figure at twice its density; `texts` are (caption, alternative text)."""
+        caption, alt = self.say(**texts)
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=200, metadata={"Software": None})
+        width, height = (round(100 * inches) for inches in figure.get_size_inches())
+        self._show(
+            "figure",
+            data={"image/png": base64.b64encode(image.getvalue()).decode(), "text/plain": alt},
+            more={"image/png": {"width": width, "height": height, "alt": alt}},
+            **dict(name=f"fig-{name}", caption=caption, alt=alt),
+        )
+        self._show("caption", markdown=f"*{caption}*")
+
+    def table(self, table: pd.DataFrame, name: str, digits: int | dict = 4, **texts: str) -> None:
+        """Show a data frame without its index; `digits`: decimals of its floats, for all columns or by column."""
+        caption = self.say(**texts)
+        rows = ["| " + " | ".join(map(str, table.columns)) + " |"]
+        rows += ["|" + "|".join("---:" if k.kind in "iufb" else ":---" for k in table.dtypes) + "|"]
+        for record in table.itertuples(index=False):
+            cells = (self._cell(v, digits, c) for v, c in zip(record, table.columns, strict=True))
+            rows.append("| " + " | ".join(cells) + " |")
+        self._show("table", markdown="\n".join(rows), name=f"tab-{name}", caption=caption)
+        self._show("caption", markdown=f"*{caption}*")
+
+    def _cell(self, value, digits, column) -> str:
+        if isinstance(value, str):
+            return value.replace("|", "\\|")
+        is_float = isinstance(value, float)
+        return self.number(value, (digits if isinstance(digits, int) else digits.get(column, 4)) if is_float else None)
+
+    # --- claims ------------------------------------------------------------------------------------------
+
+    def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> bool:
+        """Hold `value` against `threshold` by `rule` (>=, <=, >, <), show claim, measurement and outcome; the outcome.
+
+        `claim` and `measure` (what was measured) are texts by language. With unit "%" shares in [0, 1] are shown as
+        percent. A measurement that is not a number proves nothing.
+        """
+        holds = bool(RULES[rule](value, threshold))
+        shown, limit = (
+            self.percent(v, digits) if unit == "%" else f"{self.number(v, digits)} {unit}".strip()
+            for v in (value, threshold)
+        )
+        title = f"{self._word('holds' if holds else 'fails')}: {claim[self.lang]}"
+        body = f"{self._word('measured')}: {measure[self.lang]} = **{shown}**. "
+        body += f"{self._word('threshold')}: {self._word(rule)} {limit}."
+        self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
+        texts = {f"{n}_{lang}": text[lang] for n, text in (("claim", claim), ("measure", measure)) for lang in text}
+        self.verdicts.append(
+            {"notebook": self.notebook, "key": key, "claim": claim["en"], **texts}
+            | {"measured": float(value), "rule": rule, "threshold": float(threshold), "holds": holds}
+            | {"digits": digits, "unit": unit}
+        )
+        return holds
+
+    def save(self, **numbers: float) -> None:
+        """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""
+        self.run.record(self.notebook, numbers, self.verdicts)
+
+    # -------------------------------------------------------------------------------------------------------
+
+    def _word(self, key: str) -> str:
+        return word(key, self.lang)
+
+    def _show(self, kind, markdown=None, data=None, more=None, **facts) -> None:
+        data = data or {"text/markdown": markdown, "text/plain": markdown}
+        display(data, raw=True, metadata={"report": {"kind": kind, **facts}, **(more or {})})
