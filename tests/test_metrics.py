@@ -118,13 +118,16 @@ def test_shape_iou_of_toys():
     x[0, :2], x_hat[0, 1:3] = 1, 1  # 4 of 12 pixels in common
     x[1, 0], x_hat[1, 3] = 1, 1  # none
     np.testing.assert_allclose(metrics.shape_iou(x, x_hat), [1 / 3, 0, 1])
-    assert metrics.shape_iou(np.full((1, 2, 2), 0.2), np.zeros((1, 2, 2)), threshold=0.3) == 1
+    quarter = np.full((1, 2, 2), 0.25)
+    assert metrics.shape_iou(quarter, 0 * quarter, threshold=0.25) == 1, "at the threshold is not above it"
+    assert metrics.shape_iou(quarter, 0 * quarter, threshold=0.24) == 0
 
 
-def test_spectrum_kept_finds_the_band_that_was_lost():
+@pytest.mark.parametrize("frequencies", [(1, 8, 16, 24), (7, 15, 23, 31)])  # the rings' lower and upper ends
+def test_spectrum_kept_finds_the_band_that_was_lost(frequencies):
     size, bands = 32, 4
     n = np.arange(size)
-    waves = [np.cos(np.pi * (n + 0.5) * k / size) for k in (2, 10, 18, 26)]  # one in each ring: k / size cycles / 2
+    waves = [np.cos(np.pi * (n + 0.5) * k / size) for k in frequencies]  # k / size of the highest frequency
     x = 0.5 + 0.1 * sum(wave[:, None] * np.ones(size) for wave in waves)[None]
     for band, wave in enumerate(waves):
         kept = metrics.spectrum_kept(x, x - 0.1 * (wave[:, None] * np.ones(size))[None], bands)
