@@ -1,0 +1,235 @@
+"""`Config`: every field's bounds and types, messages that name the field, and the parameter files."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cae_lib.config import Config, ConfigError, check_parameters, notebook_config, project_path
+
+ROOT = Path(__file__).resolve().parents[1]
+FREE = dict(dataset="synthetic")  # the dataset whose sizes are free
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+NUMBERS = [name for name, f in FIELDS.items() if f.type in (int, float)]
+WORDS = [name for name, f in FIELDS.items() if f.type is str]
+
+
+def refused(values: dict) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_dict(values)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# --- the bounds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_each_bound_is_allowed_and_what_lies_beyond_it_refused(name):
+    rule, step = FIELDS[name].metadata, 1 if FIELDS[name].type is int else 1e-9
+    assert rule["low"] is not None or rule["above"] is not None
+    if rule["low"] is not None:
+        assert getattr(Config.from_dict(FREE | {name: rule["low"]}), name) == rule["low"]
+        beyond = rule["low"] - step
+        assert refused(FREE | {name: beyond}) == f"{name}: found {beyond}, allowed is at least {rule['low']}"
+    else:
+        assert getattr(Config.from_dict(FREE | {name: rule["above"] + step}), name) == rule["above"] + step
+        assert refused(FREE | {name: rule["above"]}).startswith(f"{name}: found {rule['above']}, allowed is more than")
+    if rule["high"] is not None:
+        assert getattr(Config.from_dict(FREE | {name: rule["high"]}), name) == rule["high"]
+        beyond = rule["high"] + 1
+        assert refused(FREE | {name: beyond}) == f"{name}: found {beyond}, allowed is at most {rule['high']}"
+
+
+def test_the_fields_are_all_tested():
+    assert {*NUMBERS, *WORDS, "channels"} == set(FIELDS)
+    assert all(f.metadata["why"] for f in FIELDS.values())
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_word_is_one_of_its_choices(name):
+    choices = FIELDS[name].metadata["choices"]
+    for choice in choices:
+        assert getattr(Config(**{name: choice}), name) == choice
+    for wrong in (choices[0].upper(), "", None, 1, [choices[0]]):
+        assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed are {', '.join(choices)}"
+
+
+@pytest.mark.parametrize("wrong", [0, 1025])
+def test_each_width_is_bounded_and_named(wrong):
+    assert refused({"channels": [32, wrong]}).startswith(f"channels[1]: found {wrong}, allowed is at ")
+
+
+def test_fashion_mnist_has_28_pixels_and_60000_training_images():
+    assert "28" in refused({"image_size": 32}) and refused({"image_size": 32}).startswith("image_size: found 32")
+    assert Config(train_size=55_000, validation_size=5_000)
+    message = refused({"train_size": 55_000, "validation_size": 5_001})
+    assert all(part in message for part in ("train_size + validation_size", "55000 + 5001", "60000"))
+    assert Config(dataset="synthetic", train_size=55_000, validation_size=5_001, image_size=32)
+
+
+# --- the types -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "wrong", [None, "", "many", True, False, [3], {"a": 1}, float("nan"), float("inf"), "nan", 10**400, "1e999"]
+)
+def test_what_is_no_number_is_refused(name, wrong):
+    kind = "a whole number" if FIELDS[name].type is int else "a number"
+    assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed is {kind}"
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if FIELDS[name].type is int])
+@pytest.mark.parametrize("wrong", [12.5, "12.5"])
+def test_half_an_image_is_refused(name, wrong):
+    assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed is a whole number"
+
+
+def test_yaml_1_1_reads_1e_3_as_a_string_and_config_as_a_number():
+    values = yaml.safe_load("learning_rate: 1e-3\nweight_decay: 1E-5\nepochs: 1e1\nlatent_dim: 16.0\n")
+    assert values["learning_rate"] == "1e-3"
+    config = Config.from_dict(values)
+    assert (config.learning_rate, config.weight_decay, config.epochs, config.latent_dim) == (1e-3, 1e-5, 10, 16)
+    assert [type(v) for v in (config.learning_rate, config.epochs, config.latent_dim)] == [float, int, int]
+    assert type(Config(learning_rate=1).learning_rate) is float
+
+
+@pytest.mark.parametrize("value", [[8, 16], (8, 16), "8,16", "8-16", "[8, 16]", "(8, 16)", " 8 , 16 ", ["8", "16"]])
+def test_widths_in_every_form_a_shell_or_yaml_can_pass(value):
+    assert Config(channels=value).channels == (8, 16)
+
+
+def test_a_single_width():
+    assert Config(channels=8).channels == Config(channels="8").channels == (8,)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", [], (), None, True, -8, "-8", "8,", "8,,16", "8;16", [8.5], [8.0], [True], 8.0, {8: 1}, [None], "1e2"]
+)
+def test_what_is_no_list_of_widths_is_refused(wrong):
+    assert refused({"channels": wrong}).startswith(("channels: found ", "channels[0]: found -8"))
+
+
+# --- the names -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("epoch", "epochs"), ("latent_dims", "latent_dim"), ("learningrate", "learning_rate")]
+)
+def test_a_mistyped_name_gets_a_suggestion(wrong, meant):
+    assert refused({wrong: 1}) == f"{wrong}: there is no such parameter; did you mean {meant}?"
+
+
+def test_an_unknown_name_gets_the_list_and_extra_names_are_let_through():
+    message = refused({"zzz": 1})
+    assert message.startswith("zzz: there is no such parameter; allowed are ")
+    assert all(name in message for name in FIELDS)
+    assert Config.from_dict({"run": "runs/x", "epochs": 3}, extra=("run",)) == Config(epochs=3)
+    assert refused({1: 2}).startswith("1: there is no such parameter")
+
+
+# --- the value -------------------------------------------------------------------------------------------
+
+
+def test_it_is_frozen_and_comparable():
+    config = Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.epochs = 3
+    assert config == Config(epochs=40) != Config(epochs=41)
+    assert len({config, Config(channels=[32, 64]), Config(channels="32,64")}) == 1
+
+
+numbers = {
+    name: (st.integers if f.type is int else st.floats)(
+        1e-9 if f.metadata["low"] is None else f.metadata["low"], f.metadata["high"] or 1e6
+    )
+    for name, f in FIELDS.items()
+    if name in NUMBERS
+}
+words = {name: st.sampled_from(FIELDS[name].metadata["choices"]) for name in WORDS}
+channels = st.lists(st.integers(1, 1024), min_size=1, max_size=5)
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries({**numbers, **words, "channels": channels} | {"dataset": st.just("synthetic")}))
+def test_there_and_back_through_json(values):
+    config = Config.from_dict(values)
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.to_dict() == values, "nothing is changed on the way"
+
+
+# --- parameter files and notebooks -----------------------------------------------------------------------
+
+PARAMS = sorted((ROOT / "notebooks" / "params").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)
+def test_each_parameter_file_is_valid_and_names_its_run(path):
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert Config.from_dict(values, extra=("run",))
+    assert values["run"] == f"runs/{path.stem}"
+
+
+def test_the_three_profiles():
+    full, quick, smoke = (
+        Config.from_dict(yaml.safe_load((ROOT / f"notebooks/params/{name}.yml").read_text()), extra=("run",))
+        for name in ("full", "quick", "smoke")
+    )
+    assert full == Config(), "full.yml says what the defaults are"
+    assert (full.epochs, full.train_size, full.validation_size, full.test_size) == (40, 55_000, 5_000, 10_000)
+    assert (quick.epochs, quick.train_size, quick.dataset) == (4, 10_000, "fashion-mnist")
+    assert smoke.dataset == "synthetic"
+
+
+def cells(*sources: str) -> dict:
+    """What a notebook's `globals()` hold after these cells: their names, and IPython's history in `In`."""
+    namespace = {"In": ["", *sources]}
+    for source in sources:
+        exec(source, namespace)
+    return namespace
+
+
+def test_a_notebooks_parameters_become_a_config():
+    namespace = cells(
+        "# Parameters: set by papermill\nlang = 'id'\nrun = 'r'\nepochs = 3", "# Parameters\nepochs = '1e1'"
+    )
+    assert notebook_config(namespace) == Config(epochs=10)
+
+
+def test_a_notebook_refuses_an_injected_parameter_that_nobody_reads():
+    namespace = cells("# Parameters\nlang = 'id'", "# Parameters\nepoch = 3")
+    with pytest.raises(ConfigError, match=r"^epoch: there is no such parameter; did you mean epochs"):
+        notebook_config(namespace)
+    with pytest.raises(ConfigError, match=r"^epoch: there is no such parameter; allowed are lang, run"):
+        check_parameters(namespace, "lang", "run")
+
+
+def test_other_cells_may_name_things_as_they_like():
+    namespace = cells("# Parameters\nlang = 'id'", "epoch = 3")
+    check_parameters(namespace, "lang", "run")
+    assert notebook_config(namespace) == Config()
+
+
+def test_a_message_alone_is_what_a_notebook_shows():
+    assert ConfigError("x: no")._render_traceback_() == ["ConfigError: x: no"]
+
+
+# --- paths -----------------------------------------------------------------------------------------------
+
+
+def test_a_relative_path_counts_from_the_projects_folder(tmp_path, monkeypatch):
+    (tmp_path / "project" / "cae_lib").mkdir(parents=True)
+    (tmp_path / "project" / "cae_lib" / "config.py").touch()
+    (tmp_path / "project" / "notebooks").mkdir()
+    for folder in ("project", "project/notebooks"):
+        monkeypatch.chdir(tmp_path / folder)
+        assert project_path("runs/x") == tmp_path / "project" / "runs" / "x"
+    monkeypatch.chdir(tmp_path)
+    assert project_path("runs/x") == tmp_path / "runs" / "x"
+    assert project_path(tmp_path / "a") == tmp_path / "a"
