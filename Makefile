@@ -1,0 +1,105 @@
+# The verbs of the report; `make help` lists them. Real file targets: what is up to date is not made again.
+#   make report PROFILE=quick     another profile of notebooks/params/ (full is the default)
+#   make report LANGS=id          one edition only
+#   make … PYTHON=python3.12      the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
+
+PROFILE ?= full
+LANGS   ?= id en
+BUILD   ?= _build
+PYTHON  ?= python3
+JOBS    ?= 2
+PORT    ?= 8000
+VENV    ?= .venv
+
+MAKEFLAGS += --no-print-directory --jobs=$(JOBS)
+.DELETE_ON_ERROR:
+.SUFFIXES:
+export VENV PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+PROFILES := $(basename $(notdir $(wildcard notebooks/params/*.yml)))
+ifeq ($(filter $(PROFILE),$(PROFILES)),)
+$(error PROFILE: found '$(PROFILE)'; allowed are $(PROFILES) (the files in notebooks/params/))
+endif
+KNOWN_LANGS := $(notdir $(wildcard book/??))
+ifneq ($(filter-out $(KNOWN_LANGS),$(LANGS)),)
+$(error LANGS: found '$(LANGS)'; allowed are $(KNOWN_LANGS) (the folders in book/))
+endif
+
+# The environment is found, or made, once, when the first recipe needs it.
+PY = $(eval PY := $$(shell VENV="$(VENV)" $(PYTHON) environment.py))$(or $(PY),$(error there is no environment to run in))
+
+PARAMS  := notebooks/params/$(PROFILE).yml
+RUN     := $(shell sed -n 's/^run: *//p' $(PARAMS))
+PAGES   := $(shell sed -n 's/^ *- file: *//p' book/toc.yml)
+NAMES   := $(foreach page,$(PAGES),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
+LIB     := $(wildcard cae_lib/*.py)
+TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py training.py)
+BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -name execute.py -not -name summary.py)
+THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
+
+executed = $(NAMES:%=$(BUILD)/notebooks/$(1)/%.ipynb)
+FINDINGS := $(filter-out %/conclusion.ipynb,$(foreach lang,$(LANGS),$(call executed,$(lang))))
+
+.PHONY: help report test test-all lab notebooks book serve clean distclean env FORCE
+help:  ## these lines
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
+
+report: book  ## train, execute the notebooks, build the book in both languages (PROFILE=full)
+	@$(PY) book/summary.py $(RUN) $(BUILD)/html/index.html
+
+book: $(LANGS:%=$(BUILD)/html/%/.made)  ## the same as report, without the closing lines
+
+notebooks: $(foreach lang,$(LANGS),$(call executed,$(lang)))  ## train and execute the notebooks
+	@echo "executed notebooks: $(LANGS:%=$(BUILD)/notebooks/%/)"
+
+test:  ## the tests, with a smoke-sized report (minutes)
+	$(PY) -m pytest -m "not slow"
+
+test-all:  ## the tests and the slow ones
+	$(PY) -m pytest
+
+lab:  ## open JupyterLab on the notebooks
+	cd notebooks && $(abspath $(PY)) -m jupyterlab
+
+serve: book  ## read the book at http://localhost:8000 (PORT=8000)
+	@echo "the book is at http://localhost:$(PORT)/ until Ctrl-C"
+	@$(PY) -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+
+env:  ## make or find the environment only
+	@echo "the environment: $(PY)"
+
+clean:  ## delete the book and the executed notebooks; the trained runs stay
+	rm -rf $(BUILD)
+
+distclean: clean  ## delete everything made: runs/, data/ and .venv/ too
+	rm -rf runs data .venv
+
+# --- training: its own checks decide whether anything that matters has changed -------------------------------
+$(RUN)/.trained: $(PARAMS) $(TRAINER)
+	$(PY) -m cae_lib train --params $(PARAMS) --archive-stale
+	@touch $@
+
+# --- the notebooks, once per language; the second one reads what the first one computed ----------------------
+$(BUILD)/profile: FORCE
+	@mkdir -p $(BUILD); [ "$$(cat $@ 2>/dev/null)" = "$(PROFILE)" ] || echo "$(PROFILE)" > $@
+
+define notebook
+$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(2).ipynb $(RUN)/.trained $(LIB) $(BUILD)/profile book/execute.py $(3)
+	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --lang $(1) --params $(PARAMS)
+endef
+first = $(firstword $(LANGS))
+$(foreach lang,$(LANGS),$(foreach name,$(filter-out conclusion,$(NAMES)),$(eval \
+  $(call notebook,$(lang),$(name),$(if $(filter-out $(first),$(lang)),| $(BUILD)/notebooks/$(first)/$(name).ipynb)))))
+# The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
+$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json | $(FINDINGS))))
+$(RUN)/metrics.json: $(FINDINGS)
+	@:
+
+# --- the editions ----------------------------------------------------------------------------------------------
+define edition
+$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(RUN)/.trained
+	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD)
+	@touch $$@
+endef
+$(foreach lang,$(LANGS),$(eval $(call edition,$(lang))))

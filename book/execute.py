@@ -1,0 +1,49 @@
+"""Execute one notebook in one language: `python book/execute.py SOURCE OUTPUT --lang id --params FILE`.
+
+The output appears whole or not at all; a failed one is kept beside it as NAME.failed.ipynb, to look into.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--lang", required=True, help="language of the page")
+    parser.add_argument("--params", required=True, type=Path, help="the profile: a YAML file of parameters")
+    options = parser.parse_args()
+
+    begun, failed = time.monotonic(), options.output.with_suffix(".failed.ipynb")
+    failed.parent.mkdir(parents=True, exist_ok=True)
+    # The profile speaks to every notebook; each takes the parameters that it has.
+    profile = yaml.safe_load(options.params.read_text()) | {"lang": options.lang}
+    known = papermill.inspect_notebook(str(options.source))
+    values = {name: value for name, value in profile.items() if name in known}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the kernel inherits it, wherever it stands
+    try:
+        papermill.execute_notebook(
+            *(str(options.source), str(failed), values), kernel_name="python3", cwd=str(ROOT), progress_bar=False
+        )
+    except PapermillExecutionError as error:
+        print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"what it had shown until then is in {failed}", file=sys.stderr)
+        return 1
+    failed.replace(options.output)
+    print(f"executed {options.output} ({time.monotonic() - begun:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
