@@ -1,0 +1,506 @@
+"""`data` under fault: what is damaged, cut off or another dataset is refused and the next source tried.
+
+A made dataset of a few images stands for Fashion-MNIST (its hashes are put in place of the real ones); downloads come
+from a server on 127.0.0.1. The real dataset is loaded where this machine has it.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
+
+from cae_lib import data
+from cae_lib.config import Config
+from cae_lib.run import Run
+from cae_lib.training import train
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN, TEST = 200, 30  # images of the made dataset
+WHOLE = tuple(data.SHA256)
+SMALL = dict(train_size=100, validation_size=40, test_size=20)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The IDX format: two zero bytes, 8 for uint8, the number of axes, each size as four bytes, the content."""
+    sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+
+
+def made_files(shift: int = 0) -> dict[str, bytes]:
+    """Four IDX files whose image i says i in its first two pixels and has the label i % 10; test images from 1000."""
+    files = {}
+    for part, start, count in (("train", 0, TRAIN), ("t10k", 1000, TEST)):
+        images = np.random.default_rng(start + shift).integers(0, 256, (count, 28, 28))
+        images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(start, start + count), 256)
+        files[f"{part}-images-idx3-ubyte"] = idx(images)
+        files[f"{part}-labels-idx1-ubyte"] = idx(np.arange(count) % 10)
+    return files
+
+
+FILES = made_files()
+MNIST = made_files(shift=7)  # well-formed, as large, under the same names, and something else
+
+
+def numbers_of(images: torch.Tensor) -> list[int]:
+    return [256 * int(i[0, 0, 0]) + int(i[0, 0, 1]) for i in images]
+
+
+def lay(folder: Path, files: dict[str, bytes] = FILES) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def packed(files: dict[str, bytes] = FILES) -> dict[str, bytes]:
+    return {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty machine: the made dataset's hashes, no environment variable, no system folder, no network, no apt."""
+    monkeypatch.setattr(data, "SHA256", {name: hashlib.sha256(FILES[name]).hexdigest() for name in WHOLE})
+    monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "usr" / "share")
+    monkeypatch.setattr(data, "UPSTREAM", "http://127.0.0.1:9/")  # nothing listens on the port of `discard`
+    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: [])
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("CAE_DATA_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def serve():
+    """A function that serves files on 127.0.0.1 and gives the address; bytes are sent, a function does as it likes."""
+    servers = []
+
+    def start(files: dict) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer = files.get(self.path.lstrip("/"))
+                if callable(answer):
+                    return answer(self)
+                if answer is None:
+                    return self.send_error(404)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def cache_is_whole(place: Path) -> bool:
+    """All four files and nothing beside them, no temporary one either."""
+    cache = place / "data" / "fashion-mnist"
+    return {path.name: path.read_bytes() for path in cache.iterdir()} == FILES
+
+
+def cache_is_empty(place: Path) -> bool:
+    cache = place / "data" / "fashion-mnist"
+    return not cache.exists() or not list(cache.iterdir())
+
+
+# --- one file --------------------------------------------------------------------------------------------
+
+
+def test_a_whole_file_is_read_plain_and_packed(place):
+    name = "t10k-labels-idx1-ubyte"
+    assert data.read_verified(lay(place / "a"), name) == FILES[name]
+    assert data.read_verified(lay(place / "b", packed()), name) == FILES[name]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_no_truncation_and_no_flipped_bit_gets_through(place, suffix):
+    name = "t10k-labels-idx1-ubyte"
+    whole = (FILES | packed())[name + suffix]
+    path = lay(place / "a", {name + suffix: whole}) / (name + suffix)
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(data.DataError):
+            data.read_verified(path.parent, name)
+    refused = 0
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:  # some bits of a .gz's header say nothing about the content
+            assert data.read_verified(path.parent, name) == FILES[name]
+        except data.DataError:
+            refused += 1
+    assert refused == 8 * len(whole) if not suffix else refused > 8 * (len(whole) - 10)
+
+
+# --- the order of the sources ----------------------------------------------------------------------------
+
+
+def test_when_nothing_is_there_the_error_lists_every_source_and_the_ways_out(place, monkeypatch):
+    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: ["http://127.0.0.1:9/mirror/"])
+    monkeypatch.setattr(data.shutil, "which", lambda name: name)  # apt-get "is there", and cannot be started
+    with pytest.raises(data.DataError) as caught:
+        data.find(place / "mine")
+    message = str(caught.value)
+    lines = [line[4:] for line in message.splitlines() if line.startswith("  - ")]
+    starts = [
+        f"CAE_DATA_DIR: {place}/mine/train-images-idx3-ubyte is missing",
+        f"cache: {place}/data/fashion-mnist/train-images-idx3-ubyte is missing",
+        f"system folder: {place}/usr/share/train-images-idx3-ubyte is missing",
+        "download from http://127.0.0.1:9/mirror/: ",
+        "download from http://127.0.0.1:9/: ",
+        "package dataset-fashion-mnist: ",
+    ]
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start) and len(line) > len(start) - 1
+    assert "refused" in lines[3] and "refused" in lines[4]
+    for way in ("network", f"{place}/data/fashion-mnist", "CAE_DATA_DIR", "install the package dataset-fashion-mnist"):
+        assert way in message.splitlines()[-1]
+    assert cache_is_empty(place)
+
+
+def test_without_apt_and_without_the_variable_their_lines_are_missing(place):
+    with pytest.raises(data.DataError) as caught:
+        data.find()
+    assert "  - CAE_DATA_DIR" not in str(caught.value) and "  - package" not in str(caught.value)
+
+
+def test_the_first_whole_source_wins(place, serve, monkeypatch):
+    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
+    places = {
+        "CAE_DATA_DIR": place / "mine",
+        "cache": place / "data" / "fashion-mnist",
+        "system folder": place / "usr" / "share",
+    }
+    for folder in places.values():
+        lay(folder)
+    monkeypatch.setenv("CAE_DATA_DIR", "mine")
+    for name, folder in places.items():
+        assert data.find() == (folder, name)
+        (folder / WHOLE[0]).unlink()
+    assert data.find() == (places["cache"], f"download from {data.UPSTREAM}")
+    assert cache_is_whole(place)
+
+
+# --- faults ----------------------------------------------------------------------------------------------
+
+
+def flip(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+def damage(files: dict[str, bytes], name: str, change) -> dict[str, bytes | None]:
+    return {n: change(content) if n == name else content for n, content in files.items()}
+
+
+DAMAGED = {  # what lies in a folder: plain files, or .gz
+    "a flipped byte": damage(FILES, WHOLE[0], flip),
+    "a flipped byte in the labels": damage(FILES, WHOLE[3], flip),
+    "a truncated file": damage(FILES, WHOLE[2], lambda content: content[:-1]),
+    "a file one byte too long": damage(FILES, WHOLE[2], lambda content: content + b"\0"),
+    "an empty file": damage(FILES, WHOLE[1], lambda content: b""),
+    "MNIST under the right names": MNIST,
+    "MNIST's test images only": damage(FILES, WHOLE[2], lambda content: MNIST[WHOLE[2]]),
+    "labels and images exchanged": FILES | {WHOLE[0]: FILES[WHOLE[1]], WHOLE[1]: FILES[WHOLE[0]]},
+    "a .gz that is cut off": damage(packed(), f"{WHOLE[0]}.gz", lambda content: content[:-20]),
+    "a .gz without its last byte": damage(packed(), f"{WHOLE[3]}.gz", lambda content: content[:-1]),
+    "a .gz with a flipped byte": damage(
+        packed(), f"{WHOLE[0]}.gz", lambda content: flip(content[:-40]) + content[-40:]
+    ),
+    "a page of HTML called .gz": damage(packed(), f"{WHOLE[0]}.gz", lambda content: b"<html>Please log in</html>"),
+    "a missing file": {n: c for n, c in FILES.items() if n != WHOLE[3]},
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+@pytest.mark.parametrize("source", ["CAE_DATA_DIR", "cache"])
+def test_a_damaged_folder_is_refused_and_the_next_source_is_used(place, monkeypatch, fault, source):
+    folder = lay(place / "mine" if source == "CAE_DATA_DIR" else place / "data" / "fashion-mnist", DAMAGED[fault])
+    if source == "CAE_DATA_DIR":
+        monkeypatch.setenv("CAE_DATA_DIR", str(folder))
+    with pytest.raises(data.DataError, match=rf"  - {source}: {folder}/\S+ is (missing|not )"):
+        data.find()
+    lay(data.SYSTEM_FOLDER)
+    assert data.find() == (data.SYSTEM_FOLDER, "system folder")
+
+
+def stops_half_way(content: bytes):
+    def answer(request):
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content[: len(content) // 2])
+
+    return answer
+
+
+def speaks_no_http(request):
+    request.wfile.write(b"good day\r\n")
+
+
+DOWNLOADS = {fault: files if ".gz" in fault else packed(files) for fault, files in DAMAGED.items()} | {
+    "a partial download": packed() | {f"{WHOLE[2]}.gz": stops_half_way(packed()[f"{WHOLE[2]}.gz"])},
+    "no HTTP": packed() | {f"{WHOLE[0]}.gz": speaks_no_http},
+    "a server error": packed() | {f"{WHOLE[3]}.gz": lambda request: request.send_error(503)},
+}
+
+
+@pytest.mark.parametrize("fault", DOWNLOADS)
+def test_a_bad_download_is_refused_and_the_next_mirror_is_tried(place, serve, monkeypatch, fault):
+    bad, good = serve(DOWNLOADS[fault]), serve(packed())
+    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: [bad])
+    with pytest.raises(data.DataError, match=f"  - download from {bad}: .+"):
+        data.find()
+    assert cache_is_empty(place), "nothing unverified may lie in the cache"
+    monkeypatch.setattr(data, "UPSTREAM", good)
+    assert data.find() == (place / "data" / "fashion-mnist", f"download from {good}")
+    assert cache_is_whole(place)
+
+
+def test_a_damaged_cache_is_mended_by_a_download(place, serve, monkeypatch):
+    lay(place / "data" / "fashion-mnist", DAMAGED["a flipped byte"])
+    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
+    assert data.find()[1] == f"download from {data.UPSTREAM}"
+    assert cache_is_whole(place) and data.find()[1] == "cache"
+
+
+def test_a_disk_that_fills_up_leaves_no_half_file_under_a_trusted_name(place, serve, monkeypatch):
+    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
+    write = Path.write_bytes
+
+    def full_after_100_bytes(path, content):
+        if "fashion-mnist" in path.parts:
+            write(path, content[:100])
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full_after_100_bytes)
+    with pytest.raises(data.DataError, match="No space left on device"):
+        data.find()
+    assert not [n for n in WHOLE if (place / "data" / "fashion-mnist" / n).exists()]
+
+
+def test_two_processes_may_fill_the_cache_at_once(place, serve):
+    meet = threading.Barrier(2, timeout=60)
+    name = f"{WHOLE[0]}.gz"
+
+    def both_first(request):  # answers when the second process has asked too
+        meet.wait()
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(packed()[name])
+
+    code = (
+        "import json, sys; from pathlib import Path; from cae_lib import data\n"
+        "data.SHA256, data.UPSTREAM = json.loads(sys.argv[1]), sys.argv[2]\n"
+        "data.SYSTEM_FOLDER, data._torchvision_mirrors = Path('nowhere'), lambda: []\n"
+        "print(*data.find(), sep='\\n')"
+    )
+    url = serve(packed() | {name: both_first})
+    command = [sys.executable, "-c", code, json.dumps(data.SHA256), url]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
+    for process in pair:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert output.splitlines()[-2:] == [str(place / "data" / "fashion-mnist"), f"download from {url}"]
+    assert cache_is_whole(place)
+
+
+# --- Debian's package ------------------------------------------------------------------------------------
+
+
+def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bool = False) -> Path:
+    """`apt-get` and `dpkg-deb` as shell scripts; the "package" is a folder's listing. Returns apt-get's log."""
+    lay(place / "package", files)
+    log, tools = place / "apt.log", place / "bin"
+    tools.mkdir()
+    where = "/".join(data.SYSTEM_FOLDER.parts[1:])
+    fail = 'echo "E: no network" >&2; exit 100' if update_fails else ":"
+    scripts = {
+        "apt-get": f'echo "$@" >> "{log}"\ncase "$*" in *update) {fail};; *download*) : > made.deb;; esac',
+        "dpkg-deb": f'/bin/mkdir -p "$3/{where}" && /bin/cp "{place}"/package/* "$3/{where}"',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    return log
+
+
+def test_the_package_is_unpacked_into_the_cache_with_apt_folders_of_our_own(place, monkeypatch):
+    log = fake_apt(place, monkeypatch, packed())
+    assert data.find() == (place / "data" / "fashion-mnist", "package dataset-fashion-mnist")
+    assert cache_is_whole(place) and not data.SYSTEM_FOLDER.exists()
+    update, download = log.read_text().splitlines()
+    assert update.endswith(" update") and download.endswith(" download dataset-fashion-mnist")
+    for line in (update, download):
+        assert "Dir::State::Lists=" in line and "Dir::Cache=" in line, "no root: apt's own folders are not touched"
+
+
+def test_a_package_of_something_else_is_refused(place, monkeypatch):
+    fake_apt(place, monkeypatch, MNIST)
+    with pytest.raises(data.DataError, match=r"package dataset-fashion-mnist: .* is not Fashion-MNIST's"):
+        data.find()
+    assert cache_is_empty(place)
+
+
+def test_apts_own_words_are_passed_on(place, monkeypatch):
+    fake_apt(place, monkeypatch, packed(), update_fails=True)
+    with pytest.raises(data.DataError, match=r"package dataset-fashion-mnist: apt-get update failed: E: no network"):
+        data.find()
+
+
+def test_torchvision_tells_its_mirrors_beside_any_torch_wheel():
+    mirrors = data._torchvision_mirrors()
+    assert mirrors and all(url.startswith("http") and url.endswith("/") for url in mirrors)
+
+
+# --- the splits ------------------------------------------------------------------------------------------
+
+
+def test_no_image_is_in_two_splits_and_labels_stay_with_their_images(place):
+    found = data.load(Config(**SMALL), lay(place / "mine"))
+    fit, held_out, test = (numbers_of(i) for i in (found.train_images, found.validation_images, found.test_images))
+    assert (len(fit), len(held_out), len(test)) == (100, 40, 20)
+    assert len({*fit, *held_out}) == 140 and max(fit + held_out) < TRAIN
+    assert test == list(range(1000, 1020))
+    for numbers, labels in ((fit, found.train_labels), (held_out, found.validation_labels)):
+        assert labels.tolist() == [n % 10 for n in numbers]
+    assert found.test_labels.tolist() == [n % 10 for n in range(20)]
+    assert found.source == "CAE_DATA_DIR" and found.sha256 == data.SHA256
+    pixels = np.frombuffer(FILES[WHOLE[0]], np.uint8, offset=16).reshape(TRAIN, 1, 28, 28)
+    np.testing.assert_array_equal(found.train_images, pixels[fit])
+
+
+def test_the_split_follows_from_the_seed_alone(place):
+    folder = lay(place / "mine")
+    first, again, other = (data.load(Config(**SMALL, seed=seed), folder) for seed in (1, 1, 2))
+    torch.testing.assert_close(first.train_images, again.train_images, rtol=0, atol=0)
+    assert numbers_of(first.validation_images) == numbers_of(again.validation_images)
+    assert set(numbers_of(first.validation_images)) != set(numbers_of(other.validation_images))
+    fewer = data.load(Config(**SMALL | {"train_size": 50}, seed=1), folder)
+    assert numbers_of(fewer.validation_images) == numbers_of(first.validation_images), "runs stay comparable"
+    assert numbers_of(fewer.train_images) == numbers_of(first.train_images)[:50]
+
+
+class Untouchable:
+    """Stands where the test images are, and fails whoever looks at them."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"the test images were read: .{name}")
+
+    def _refuse(self, *_):
+        raise AssertionError("the test images were read")
+
+    __len__ = __getitem__ = __iter__ = __array__ = __eq__ = __truediv__ = __bool__ = _refuse
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_training_never_reads_the_test_images(tmp_path, schedule):
+    sizes = dict(train_size=40, validation_size=20, test_size=10, channels=(4,), latent_dim=2, epochs=2, batch_size=20)
+    config = Config(dataset="synthetic", image_size=8, schedule=schedule, device="cpu", **sizes)
+    poisoned = dataclasses.replace(data.load(config), test_images=Untouchable(), test_labels=Untouchable())
+    assert train(config, poisoned, Run(tmp_path / "run")).model()
+
+
+# --- synthetic garments ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(10, 60), st.integers(8, 64), st.integers(0, 1000))
+def test_synthetic_garments_of_any_size(count, size, seed):
+    images, labels = data.synthetic(count, size, seed)
+    assert images.shape == (count, 1, size, size) and images.dtype == np.uint8
+    assert labels.shape == (count,) and labels.dtype == np.int64
+    counts = np.bincount(labels, minlength=10)
+    assert len(counts) == 10 and counts.max() - counts.min() <= 1, "ten classes, evenly"
+    assert (images.max(axis=(1, 2, 3)) > 50).all() and (images.min(axis=(1, 2, 3)) == 0).all(), "on black, never blank"
+    for before, after in zip((images, labels), data.synthetic(count, size, seed), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("size", [8, 28, 64])
+def test_synthetic_classes_can_be_told_apart_and_their_images_differ(size):
+    (train_x, train_y), (x, y) = data.synthetic(600, size, 0), data.synthetic(300, size, 1)
+    knn = KNeighborsClassifier(5).fit(train_x.reshape(600, -1), train_y)
+    assert knn.score(x.reshape(300, -1), y) > 0.8
+    assert len(np.unique(x.reshape(300, -1), axis=0)) == 300
+
+
+def test_a_synthetic_dataset_says_what_it_is():
+    config = Config(dataset="synthetic", image_size=16, train_size=30, validation_size=20, test_size=10)
+    found, again = data.load(config), data.load(config)
+    shapes = [tuple(i.shape) for i in (found.train_images, found.validation_images, found.test_images)]
+    assert shapes == [(30, 1, 16, 16), (20, 1, 16, 16), (10, 1, 16, 16)]
+    assert {i.dtype for i in (found.train_images, found.validation_images, found.test_images)} == {torch.uint8}
+    assert found.source == "synthetic" and found.sha256 == again.sha256
+    torch.testing.assert_close(found.test_images, again.test_images, rtol=0, atol=0)
+    assert found.sha256 != data.load(dataclasses.replace(config, seed=7)).sha256
+    seen = {i.numpy().tobytes() for i in (*found.train_images, *found.validation_images)}
+    assert len(seen) == 50 and not seen & {i.numpy().tobytes() for i in found.test_images}
+
+
+# --- the real dataset ------------------------------------------------------------------------------------
+
+
+def holds_fashion_mnist(folder: Path) -> bool:
+    try:
+        return all(data.read_verified(folder, name) for name in WHOLE)
+    except data.DataError:
+        return False
+
+
+def test_the_real_dataset_is_what_is_known_of_it():
+    folders = (Path(os.environ.get("CAE_DATA_DIR", "")), ROOT / "data" / "fashion-mnist", data.SYSTEM_FOLDER)
+    folder = next(filter(holds_fashion_mnist, folders), None)
+    if folder is None:
+        pytest.skip("no folder of this machine holds Fashion-MNIST whole: `python -m cae_lib fetch` gets it")
+    found = data.load(Config(), folder)
+    images, labels = (
+        torch.cat([getattr(found, f"{split}_{what}") for split in ("train", "validation")])
+        for what in ("images", "labels")
+    )
+    assert images.shape == (60_000, 1, 28, 28) and found.test_images.shape == (10_000, 1, 28, 28)
+    assert images.dtype == found.test_images.dtype == torch.uint8
+    assert labels.bincount().tolist() == [6_000] * 10 and found.test_labels.bincount().tolist() == [1_000] * 10
+    # the mean and deviation that everybody normalises Fashion-MNIST with
+    histogram = images.flatten().bincount(minlength=256).double()
+    level = torch.arange(256) / 255
+    mean = (histogram * level).sum() / images.numel()
+    assert mean == pytest.approx(0.2860, abs=1e-4)
+    assert ((histogram * level**2).sum() / images.numel() - mean**2).sqrt() == pytest.approx(0.3530, abs=1e-4)
+    assert found.test_labels[:5].tolist() == [9, 2, 1, 1, 6], "boot, pullover, trouser, trouser, shirt"
+
+
+@pytest.mark.slow
+def test_the_real_dataset_can_be_had_from_somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an empty cache
+    try:
+        folder, source = data.find()
+    except data.DataError as error:
+        pytest.skip(str(error))
+    assert [len(data.read_verified(folder, name)) for name in WHOLE] == [47_040_016, 60_008, 7_840_016, 10_008], source
