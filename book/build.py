@@ -36,6 +36,11 @@ TITLE = "A convolutional autoencoder on Fashion-MNIST"
 PARAMETER_TAGS = {"parameters", "injected-parameters"}
 CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
 
+EXTENSIONS = (
+    *("sphinx_togglebutton", "sphinx_copybutton", "myst_nb", "jupyter_book", "sphinx_external_toc"),
+    *("sphinx_comments", "sphinx_book_theme", "sphinxcontrib.bibtex", "edition"),
+)
+
 
 class BookError(Exception):
     """What keeps the book from being made, told in one message."""
@@ -223,8 +228,7 @@ def configuration(lang: str, stage: Path, notebooks: list[str], run: dict, subst
         "show_toc_level": 2,
     }
     sphinx = {
-        "extensions": "sphinx_togglebutton sphinx_copybutton myst_nb jupyter_book sphinx_external_toc sphinx_comments "
-        "sphinx_book_theme sphinxcontrib.bibtex edition".split(),
+        "extensions": list(EXTENSIONS),
         "language": lang,
         "locale_dirs": [str(stage / "locale")],
         "templates_path": [str(BOOK / "templates")],
@@ -367,6 +371,9 @@ def build_html(lang: str, stage: Path, made: Path) -> Path:
         raise BookError(f"the {lang} edition has warnings:\n  " + "\n  ".join(warnings or lines[-20:]))
     pages_made = stage / "_build" / "html"
     speak_copybutton(lang, pages_made / "_static" / "copybutton.js")
+    for theirs in ("locales", "webpack-macros.html", "sbt-webpack-macros.html"):  # the themes' sources, not for readers
+        path = pages_made / "_static" / theirs
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     (pages_made / "index.html").write_text(redirect(lang), encoding="utf-8")
     made.parent.mkdir(parents=True, exist_ok=True)
     old = made.with_name(f".{made.name}.old")

@@ -1,7 +1,7 @@
 """The Sphinx extension of the two editions: what Jupyter Book cannot be configured to do.
 
-Math becomes MathML while building (no script, no network); citations and bibliography speak the edition's
-language; the search knows Indonesian stop words; images carry their sizes, so that nothing jumps while loading.
+Math becomes MathML while building (no script, no network); citations and bibliography speak the edition's language;
+the search knows Indonesian stop words; images carry their sizes, so that nothing jumps while loading.
 """
 
 import html
@@ -26,7 +26,7 @@ _ = get_translation("sphinx")  # the edition's catalogue; see book/locale
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", speak_bibliography)
-    app.connect("html-page-context", give_images_their_size)
+    app.connect("html-page-context", mend_page)
     languages["id"] = Indonesian
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -122,7 +122,15 @@ def speak_bibliography(app, config):
     pybtex.plugin.register_plugin("pybtex.style.formatting", "report", Bibliography)
 
 
-# --- search and images ---------------------------------------------------------------------------------------
+# --- search and page -----------------------------------------------------------------------------------------
+
+
+STOP_WORDS = """
+ada adalah agar akan antara apa atau bagi bahwa banyak beberapa bila bisa dalam dan dapat dari dengan di hanya harus
+hingga ia ini itu jika juga kami karena ke kepada lagi lain lalu lebih maka masih mereka namun oleh pada para pun saat
+sama sampai sangat satu sebagai sebuah secara sedang sehingga seperti serta setelah setiap suatu sudah supaya tanpa
+telah tentang terhadap tetapi tiap untuk yaitu yakni yang
+"""
 
 
 class Indonesian(SearchLanguage):
@@ -130,20 +138,17 @@ class Indonesian(SearchLanguage):
 
     lang = "id"
     language_name = "Indonesian"
+    stopwords = frozenset(STOP_WORDS.split())
     js_stemmer_code = "var Stemmer = function () { this.stemWord = function (word) { return word; }; };"
-    stopwords = set(
-        "ada adalah agar akan antara apa atau bagi bahwa banyak beberapa bila bisa dalam dan dapat dari dengan di hanya "
-        "harus hingga ia ini itu jika juga kami karena ke kepada lagi lain lalu lebih maka masih mereka namun oleh pada "
-        "para pun saat sama sampai sangat satu sebagai sebuah secara sedang sehingga seperti serta setelah setiap suatu "
-        "sudah supaya tanpa telah tentang terhadap tetapi tiap untuk yaitu yakni yang".split()
-    )
 
     def stem(self, word):
         return word.lower()
 
 
-def give_images_their_size(app, pagename, templatename, context, doctree):
-    """Docutils writes sizes as style; as attributes they keep the room free and still shrink with the page."""
+def mend_page(app, pagename, templatename, context, doctree):
+    """Sizes of images as attributes, which keep the room free and still shrink with the page; and no English label
+    on what folds code away: its visible text names it, in the edition's language."""
     size = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
     if "body" in context:
-        context["body"] = size.sub(r'width="\1" height="\2" decoding="async"', context["body"])
+        body = size.sub(r'width="\1" height="\2" decoding="async"', context["body"])
+        context["body"] = body.replace(' aria-label="Toggle hidden content"', "")
