@@ -1,0 +1,41 @@
+"""What several test files share: tiny configurations and the smoke report, made once with `make report`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cae_lib import data
+from cae_lib.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
+TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """A configuration that trains in a fraction of a second."""
+    return Config(**TINY)
+
+
+@pytest.fixture
+def tiny_data(tiny) -> data.Dataset:
+    return data.load(tiny)
+
+
+@pytest.fixture(scope="session")
+def smoke_build() -> Path:
+    """The folder of a whole report on synthetic garments, both editions, made (or found up to date) by make."""
+    build = ROOT / "_build" / "smoke"
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    done = subprocess.run(
+        ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+    return build

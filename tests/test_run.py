@@ -1,0 +1,333 @@
+"""The run directory under faults: damage, full disks, two writers, kill -9; nothing is lost and nothing is trusted."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cae_lib import data
+from cae_lib import run as run_module
+from cae_lib.config import Config
+from cae_lib.run import Run, RunBusy, RunError, code_sha256, write_atomic
+from cae_lib.training import train
+from tests.conftest import ROOT, TINY
+
+STATE = {"model": {"w": torch.arange(3000.0)}, "done": 7, "history": [{"epoch": 1, "loss": 0.5}]}
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twice_saved(tmp_path) -> Run:
+    """A run with two checkpoints, the newer one `done` 8."""
+    run = Run(tmp_path)
+    run.save_checkpoint(STATE)
+    run.save_checkpoint({**STATE, "done": 8})
+    return run
+
+
+def test_a_checkpoint_comes_back_as_it_was(twice_saved):
+    state = twice_saved.load_checkpoint()
+    assert state["done"] == 8 and state["history"] == STATE["history"]
+    assert torch.equal(state["model"]["w"], STATE["model"]["w"])
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert Run(tmp_path).load_checkpoint() is None
+
+
+def test_a_checkpoint_truncated_at_any_4_kib_boundary_is_detected_and_the_one_before_is_used(twice_saved, capsys):
+    path = twice_saved.path / "checkpoint.pt"
+    content = path.read_bytes()
+    for size in [*range(0, len(content), 4096), len(content) - 1]:
+        path.write_bytes(content[:size])
+        assert twice_saved.load_checkpoint()["done"] == 7, size
+        assert "checkpoint.pt is damaged" in capsys.readouterr().out
+
+
+def test_any_flipped_bit_is_detected(twice_saved):
+    path = twice_saved.path / "checkpoint.pt"
+    content = path.read_bytes()
+    for position in random.Random(0).sample(range(8 * len(content)), 50):
+        damaged = bytearray(content)
+        damaged[position // 8] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        assert twice_saved.load_checkpoint()["done"] == 7, position
+
+
+def test_where_both_checkpoints_are_damaged_training_starts_anew(twice_saved):
+    for path in twice_saved.path.glob("checkpoint*.pt"):
+        path.write_bytes(b"x" * 100)
+    assert twice_saved.load_checkpoint() is None
+
+
+class Malice:
+    def __reduce__(self):
+        return os.mkdir, (str(ROOT / "_build" / "pwned"),)
+
+
+def test_a_malicious_pickle_runs_nothing_even_under_a_right_hash(tmp_path):
+    content = pickle.dumps(Malice(), protocol=2)
+    (tmp_path / "checkpoint.pt").write_bytes(content + hashlib.sha256(content).digest())
+    with pytest.raises(pickle.UnpicklingError):
+        Run(tmp_path).load_checkpoint()
+    assert not (ROOT / "_build" / "pwned").exists()
+
+
+# --- whole files or none ----------------------------------------------------------------------------------------
+
+
+def test_unchanged_content_leaves_the_time_stamp_alone(tmp_path):
+    path = tmp_path / "a" / "file"
+    write_atomic(path, "one")
+    os.utime(path, (1, 1))
+    write_atomic(path, "one")
+    assert path.stat().st_mtime == 1
+    write_atomic(path, "two")
+    assert path.read_text() == "two" and path.stat().st_mtime > 1
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def save_checkpoint(run):
+    run.save_checkpoint({**STATE, "done": 9})
+
+
+def save_weights(run):
+    run.save_weights(STATE["model"])
+
+
+def save_history(run):
+    run.save_history([{"epoch": i, "loss": i / 7} for i in range(3000)])
+
+
+def save_arrays(run):
+    run.cached("latents", lambda: {"z": np.random.default_rng(0).random(5000)})
+
+
+def save_metrics(run):
+    run.record("02", {"numbers": list(range(3000))}, [])
+
+
+def save_table(run):
+    run.save_table("mse_per_class", pd.DataFrame({"mse": np.linspace(0, 1, 3000)}))
+
+
+WRITES = {
+    "checkpoint.pt": save_checkpoint,
+    "model.safetensors": save_weights,
+    "history.csv": save_history,
+    "latents.npz": save_arrays,
+    "metrics.json": save_metrics,
+    "mse_per_class.csv": save_table,
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_full_disk_leaves_the_earlier_file_whole_and_names_it_and_the_space_needed(twice_saved, name):
+    run, path = twice_saved, twice_saved.path / name
+    run._write_json("provenance.json", {"weights_sha256": "0"})
+    if not path.exists():
+        path.write_bytes(b"{}" if name.endswith("json") else b"earlier")
+    if name.endswith("npz"):
+        np.savez(path, made_from="something else")
+    before = path.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))  # stands for a disk with 8 kB left
+    try:
+        with pytest.raises(RunError, match=rf"{name}: no space for its \d+\.\d MB .*File too large.*make space"):
+            WRITES[name](run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    assert not list(run.path.glob(f".{name}*"))
+    WRITES[name](run)  # with space again
+    assert path.read_bytes() != before
+
+
+# --- one writer ---------------------------------------------------------------------------------------------------
+
+
+def test_the_second_writer_is_told_who_holds_the_run_and_a_dead_holder_is_nobody(tmp_path):
+    code = """
+import sys, time
+from cae_lib.run import Run
+with Run(sys.argv[1]).lock():
+    print("held", flush=True)
+    time.sleep(60)"""
+    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+    assert holder.stdout.readline() == b"held\n"
+    with (
+        pytest.raises(RunBusy, match=rf"being written by process {holder.pid} on .+ since \d{{4}}-"),
+        Run(tmp_path).lock(),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    with Run(tmp_path).lock():
+        pass
+
+
+# --- what the directory says ---------------------------------------------------------------------------------------
+
+
+def test_a_missing_run_says_how_to_make_one(tmp_path):
+    with pytest.raises(RunError, match=r"holds no finished run \(it is missing\).*make report.*cae_lib train --run"):
+        _ = Run(tmp_path / "none").config
+
+
+def test_damaged_weights_are_never_a_result(tiny, tiny_data, tmp_path):
+    run = train(tiny, tiny_data, Run(tmp_path))
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged"):
+        run.model()
+
+
+def test_half_a_json_file_is_named(tmp_path):
+    (tmp_path / "provenance.json").write_text('{"state": "fin')
+    with pytest.raises(RunError, match=r"provenance\.json is not whole JSON"):
+        _ = Run(tmp_path).state
+
+
+def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
+    run = Run(tmp_path)
+    run.record("02", {"mse": 1.0}, [{"notebook": "02", "key": "a"}, {"notebook": "02", "key": "b"}])
+    run.record("01", {"gap": 2.0}, [{"notebook": "01", "key": "c"}])
+    run.record("02", {"mse": 3.0}, [{"notebook": "02", "key": "d"}])
+    assert run.metrics == {
+        "gap": 2.0,
+        "mse": 3.0,
+        "verdicts": [{"notebook": "01", "key": "c"}, {"notebook": "02", "key": "d"}],
+    }
+
+
+def test_records_from_many_processes_all_arrive(tmp_path):
+    code = """
+import sys
+from cae_lib.run import Run
+for i in range(20):
+    Run(sys.argv[1]).record(sys.argv[2], {sys.argv[2] + str(i): i}, [])"""
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name], cwd=ROOT) for name in "ab"]
+    assert [w.wait() for w in writers] == [0, 0]
+    assert len(Run(tmp_path).metrics) == 41
+
+
+def test_cached_computes_once_for_its_inputs_weights_and_code(tmp_path, monkeypatch):
+    run, calls = Run(tmp_path), []
+    run._write_json("provenance.json", {"weights_sha256": "0"})
+
+    def compute():
+        calls.append(1)
+        return {"z": np.arange(3), "score": 0.5}
+
+    for _ in range(2):
+        assert np.array_equal(run.cached("a", compute, seed=1)["z"], np.arange(3))
+    assert len(calls) == 1
+    assert run.cached("a", compute, seed=2)["score"] == 0.5 and len(calls) == 2
+    run._write_json("provenance.json", {"weights_sha256": "1"})
+    run.cached("a", compute, seed=2)
+    assert len(calls) == 3
+    monkeypatch.setattr(run_module, "code_sha256", lambda *_: "other")
+    run.cached("a", compute, seed=2)
+    assert len(calls) == 4
+
+
+def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "__file__", str(tmp_path / "run.py"))
+
+    def fingerprint(text):
+        (tmp_path / "m.py").write_text(text)
+        return code_sha256("m")
+
+    first = fingerprint('"""One."""\ndef f(x):\n    """Doc."""\n    return x + 1\n')
+    assert fingerprint("def f(x):  # why\n\n    return (x + 1)\n") == first
+    assert fingerprint("def f(x):\n    return x + 2\n") != first
+
+
+# --- killed at any instant ------------------------------------------------------------------------------------------
+
+
+def train_command(path) -> list[str]:
+    flags = [f for name, value in (TINY | dict(epochs=15)).items() for f in (f"--{name.replace('_', '-')}", str(value))]
+    return [sys.executable, "-m", "cae_lib", "train", "--run", str(path), *(f.strip("()") for f in flags)]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.slow)])
+def test_killed_at_random_instants_it_resumes_and_ends_with_the_same_bits(tmp_path, kills):
+    whole = Run(tmp_path / "whole")
+    subprocess.run(train_command(whole.path), check=True, capture_output=True, cwd=ROOT)
+    reference = {name: (whole.path / name).read_bytes() for name in ("model.safetensors", "history.csv")}
+    rng = random.Random(7)
+    for i in range(kills):
+        run = Run(tmp_path / f"killed{i}")
+        process = subprocess.Popen(train_command(run.path), stderr=subprocess.DEVNULL, cwd=ROOT)
+        while not (run.path / "history.csv").exists():  # it has begun
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = subprocess.run(train_command(run.path), capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert {name: (run.path / name).read_bytes() for name in reference} == reference
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_line_a_checkpoint_and_an_exit_code(tmp_path, number):
+    process = subprocess.Popen(train_command(tmp_path / "r"), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while not (tmp_path / "r" / "checkpoint.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, told = process.communicate()
+    assert process.returncode == 128 + number
+    assert told.splitlines()[-1].startswith("stopped in epoch") and "Traceback" not in told
+    assert Run(tmp_path / "r").state == "unfinished"
+
+
+def test_two_trainings_at_once_one_trains_and_the_other_leaves_with_code_75(tmp_path):
+    first = subprocess.Popen(train_command(tmp_path / "r"), stderr=subprocess.DEVNULL, cwd=ROOT)
+    while not (tmp_path / "r" / "history.csv").exists():
+        assert first.poll() is None
+        time.sleep(0.002)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = subprocess.run(train_command(tmp_path / "r"), capture_output=True, text=True, cwd=ROOT)
+    os.kill(first.pid, signal.SIGCONT)
+    assert second.returncode == 75 and f"being written by process {first.pid} on" in second.stderr
+    assert first.wait() == 0
+
+
+def test_spaces_letters_of_any_alphabet_and_a_missing_home_are_no_obstacle(tmp_path):
+    path = tmp_path / "laporan kami – ñ 漢"
+    environment = {k: v for k, v in os.environ.items() if k != "HOME"}
+    done = subprocess.run(train_command(path), capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0 and Run(path).state == "finished"
+
+
+def test_config_and_provenance_describe_the_run(tiny, tiny_data, tmp_path):
+    run = train(tiny, tiny_data, Run(tmp_path))
+    assert run.config == tiny and Config.from_dict(json.loads((tmp_path / "config.json").read_text())) == tiny
+    facts = run.provenance
+    assert facts["data_sha256"] == data.load(tiny).sha256 and facts["versions"]["torch"] == torch.__version__
+    assert facts["parameters"] == sum(p.numel() for p in run.model().parameters())
+    assert facts["seed"] == tiny.seed and facts["device"] == "cpu"
+    assert run.differences(dataclasses.replace(tiny, seed=1), facts["code_sha256"], tiny_data.sha256) == [
+        "seed: the run has 42, asked is 1"
+    ]
