@@ -7,6 +7,7 @@ import base64
 import io
 import math
 import operator
+import re
 
 import pandas as pd
 from babel.numbers import format_decimal
@@ -27,24 +28,41 @@ CLASSES = {  # Fashion-MNIST's labels 0 to 9
 
 WORDS = {  # what figures and tables say more than once
     "autoencoder": {"id": "Autoencoder", "en": "Autoencoder"},
+    "bottleneck": {"id": "leher botol", "en": "bottleneck"},
     "class": {"id": "Kelas", "en": "Class"},
+    "codes": {"id": "Kode laten", "en": "Latent codes"},
+    "Conv2d": {"id": "konvolusi", "en": "convolution"},
+    "ConvTranspose2d": {"id": "konvolusi transpos", "en": "transposed convolution"},
     "count": {"id": "Banyaknya citra", "en": "Number of images"},
+    "cropped": {"id": "dipotong", "en": "cropped"},
     "crossfade": {"id": "Pemudaran silang", "en": "Cross-fade"},
+    "decoder": {"id": "Decoder", "en": "Decoder"},
+    "encoder": {"id": "Encoder", "en": "Encoder"},
     "epoch": {"id": "Epoch", "en": "Epoch"},
     "error": {"id": "Galat", "en": "Error"},
+    "Flatten": {"id": "diratakan", "en": "flatten"},
+    "input": {"id": "Masukan", "en": "Input"},
+    "kernel": {"id": "Kernel", "en": "Kernel"},
     "learning_rate": {"id": "Laju pembelajaran", "en": "Learning rate"},
     "linear": {"id": "Linear", "en": "Linear"},
+    "Linear": {"id": "terhubung penuh", "en": "fully connected"},
+    "linear_scale": {"id": "Skala linear", "en": "Linear scale"},
+    "log_scale": {"id": "Skala logaritmik", "en": "Logarithmic scale"},
     "loss": {"id": "Loss (MSE)", "en": "Loss (MSE)"},
+    "mean_image": {"id": "citra rata-rata", "en": "mean image"},
     "mse": {"id": "MSE", "en": "MSE"},
+    "numbers": {"id": "{} angka", "en": "{} numbers"},
     "original": {"id": "Asli", "en": "Original"},
+    "output": {"id": "Keluaran", "en": "Output"},
+    "padding": {"id": "padding", "en": "padding"},
     "pca": {"id": "PCA", "en": "PCA"},
     "pixels": {"id": "Piksel mentah", "en": "Raw pixels"},
-    "codes": {"id": "Kode laten", "en": "Latent codes"},
     "reconstruction": {"id": "Rekonstruksi", "en": "Reconstruction"},
     "spherical": {"id": "Sferis", "en": "Spherical"},
-    "train": {"id": "Data latih", "en": "Training data"},
-    "validation": {"id": "Data validasi", "en": "Validation data"},
     "test": {"id": "Data uji", "en": "Test data"},
+    "train": {"id": "Data latih", "en": "Training data"},
+    "Unflatten": {"id": "disusun ulang", "en": "reshape"},
+    "validation": {"id": "Data validasi", "en": "Validation data"},
     # verdicts
     "holds": {"id": "Terbukti", "en": "Holds"},
     "fails": {"id": "Tidak terbukti", "en": "Does not hold"},
@@ -69,6 +87,11 @@ def number(value: float, lang: str, digits: int | None = None) -> str:
         return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
     decimals = "#" * 10 if digits is None else "0" * digits
     return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
+
+
+def numerals(text: str, lang: str) -> str:
+    """`text` with each long whole number in it as the language groups it: 64 × 3.136 in Indonesian."""
+    return re.sub(r"\d{4,}", lambda digits: number(int(digits[0]), lang), text)
 
 
 class Page:
