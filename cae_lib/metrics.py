@@ -103,7 +103,8 @@ def knn_accuracy(train, train_labels, test, test_labels, k=5):
 
     Cover & Hart 1967. A tied vote goes to the smallest label, as in scikit-learn.
     """
-    train, test = _rows("train", train), _rows("test", test, like=train)
+    train = _rows("train", train)
+    test = _rows("test", test, like=train)
     train_labels = _labels("train_labels", train_labels, train)
     test_labels = _labels("test_labels", test_labels, test)
     _check_count("k", k, len(train))

@@ -172,6 +172,8 @@ def test_knn_accuracy_is_the_majority_vote_and_scikit_learns(k):
     oracle = KNeighborsClassifier(k, algorithm="kd_tree").fit(train, labels).score(test, test_labels)
     assert 0.5 < expected < 1
     assert metrics.knn_accuracy(train, labels, test, test_labels, k) == pytest.approx(expected) == oracle
+    images = (p.reshape(-1, 5, 1) for p in (train, test))  # as pixels come
+    assert metrics.knn_accuracy(next(images), labels, next(images), test_labels, k) == oracle
 
 
 def test_a_tied_vote_goes_to_the_smallest_label():
