@@ -28,9 +28,10 @@ def encode(model: ConvAutoencoder, images: Tensor | np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def decode(model: ConvAutoencoder, z: np.ndarray) -> np.ndarray:
-    """Images (N, n, n) in [0, 1] of codes (N, latent_dim)."""
-    chunks = torch.as_tensor(z, dtype=torch.float32).split(1000)
-    return torch.cat([model.decode(chunk)[:, 0] for chunk in chunks]).numpy()
+    """Images (..., n, n) in [0, 1] of codes (..., latent_dim)."""
+    chunks = torch.as_tensor(z, dtype=torch.float32).flatten(end_dim=-2).split(1000)
+    x_hat = torch.cat([model.decode(chunk)[:, 0] for chunk in chunks]).numpy()
+    return x_hat.reshape(*z.shape[:-1], *x_hat.shape[1:])
 
 
 def codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -38,16 +39,28 @@ def codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
     def compute():
         model = run.model()
-        names = ("train", "validation", "test")
-        return {name: encode(model, getattr(dataset, f"{name}_images")) for name in names}
+        return {name: encode(model, images) for name, images in _splits(dataset)}
 
     return run.cached("latents", compute, data=dataset.sha256)
 
 
+def pca_codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
+    """The same three splits by PCA with as many components as the model has; computed once, kept in pca_codes.npz."""
+
+    def compute():
+        pca = fit_pca(dataset, run.config.latent_dim)
+        return {name: pca.transform(_rows(pixels(images))) for name, images in _splits(dataset)}
+
+    return run.cached("pca_codes", compute, data=dataset.sha256)
+
+
 def fit_pca(dataset: Dataset, components: int) -> PCA:
-    """The best linear autoencoder: PCA of the training pixels with as many components (Jolliffe 2002)."""
-    x = pixels(dataset.train_images).reshape(len(dataset.train_images), -1)
-    return PCA(components, svd_solver="covariance_eigh").fit(x)
+    """The best linear autoencoder: PCA of the training pixels with as many components (Jolliffe 2002).
+
+    Fewer where there are fewer pixels or fewer training images: then it is exact on them.
+    """
+    x = _rows(pixels(dataset.train_images))
+    return PCA(min(components, *x.shape), svd_solver="covariance_eigh").fit(x)
 
 
 def pca_reconstruct(pca: PCA, images: Tensor) -> np.ndarray:
@@ -56,10 +69,20 @@ def pca_reconstruct(pca: PCA, images: Tensor) -> np.ndarray:
     return pca.inverse_transform(pca.transform(x.reshape(len(x), -1))).reshape(x.shape).astype(np.float32)
 
 
+def pca_map(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Map (N, 2) of points (N, ...) onto their two principal axes; every axis' share of their variance, falling."""
+    rows = _rows(z)
+    pca = PCA(svd_solver="covariance_eigh").fit(rows)
+    return pca.transform(rows)[:, :2], pca.explained_variance_ratio_
+
+
 def tsne(z: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray:
-    """Map (N, 2) of points (N, D) by t-SNE from a PCA start (van der Maaten & Hinton 2008)."""
-    flat = np.asarray(z, dtype=np.float32).reshape(len(z), -1)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=-1).fit_transform(flat)
+    """Map (N, 2) of points (N, ...) by t-SNE from a PCA start (van der Maaten & Hinton 2008).
+
+    A perplexity that N points cannot give is lowered to (N - 1) / 3.
+    """
+    perplexity = min(perplexity, (len(z) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=-1).fit_transform(_rows(z))
 
 
 def lerp(z0: np.ndarray, z1: np.ndarray, steps: int) -> np.ndarray:
@@ -85,7 +108,35 @@ def slerp(z0: np.ndarray, z1: np.ndarray, steps: int) -> np.ndarray:
     return np.where(straight, lerp(z0, z1, steps), path)
 
 
+def paths(model: ConvAutoencoder, z0: np.ndarray, z1: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """Images (P, steps, n, n) on three ways from codes z0 to z1 (P, latent_dim): linear, spherical, crossfade.
+
+    The last one, the control, mixes the pixels of the same two decoded ends.
+    """
+    linear, spherical = (decode(model, way(z0, z1, steps)) for way in (lerp, slerp))
+    t = np.linspace(0, 1, steps, dtype=np.float32)[:, None, None]
+    return {"linear": linear, "spherical": spherical, "crossfade": (1 - t) * linear[:, :1] + t * linear[:, -1:]}
+
+
+def random_pairs(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of images paired at random, (count, 2) of one class each and (count, 2) of two; the first is in both."""
+    rng = np.random.default_rng(seed)
+    first = rng.choice(np.flatnonzero(np.bincount(labels)[labels] > 1), count)
+    alike, other = labels[first, None] == labels, first[:, None] != np.arange(len(labels))  # (count, N)
+    chance = rng.random(alike.shape)
+    return tuple(np.stack([first, np.where(m & other, chance, -1).argmax(axis=1)], axis=1) for m in (alike, ~alike))
+
+
 def bilinear_grid(corners: np.ndarray, side: int) -> np.ndarray:
     """Codes (side, side, D) between four corners (4, D): top left, top right, bottom left, bottom right."""
     left, right = lerp(corners[0], corners[2], side), lerp(corners[1], corners[3], side)  # (side, D)
     return lerp(left, right, side)
+
+
+def _splits(dataset: Dataset):
+    return [(name, getattr(dataset, f"{name}_images")) for name in ("train", "validation", "test")]
+
+
+def _rows(z: np.ndarray) -> np.ndarray:  # (N, ...) → (N, D) float32; a lone column gets one of zeros: a map has two
+    rows = np.asarray(z, dtype=np.float32).reshape(len(z), -1)
+    return rows if rows.shape[1] > 1 else np.pad(rows, ((0, 0), (0, 1)))

@@ -3,13 +3,16 @@
 One style: a light paper card, colour-blind safe colours, the language's decimal sign on every axis.
 """
 
+import itertools
 from contextlib import contextmanager
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from cae_lib.text import CLASSES, number, numerals, word
@@ -63,18 +66,51 @@ def localise(axis, lang: str, digits: int | None = None) -> None:
 
 def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0):
     """Images (R, C, n, n) in [0, high] as a grid; `rows` and `columns` are its labels, as long as the grid or empty."""
+    r, c = images.shape[:2]
+    with canvas(r * (WIDTH - 1.2 * bool(rows)) / c + 0.45 * bool(columns)) as (figure, axes):
+        _mosaic(axes, images, rows, columns, cmap, high)
+    return figure
+
+
+def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.5):
+    """Originals (C, n, n) over each method's reconstructions and error maps |x - x_hat|; `columns` are their names.
+
+    `reconstructions` and `mse` map a method's key in WORDS to (C, n, n) and to (C,), which is written below.
+    """
+    errors = [np.abs(x_hat - originals) for x_hat in reconstructions.values()]
+    nothing, names = np.full_like(originals, np.nan), [word("original", lang)]
+    grey, red = [originals], [nothing]
+    for (key, x_hat), error in zip(reconstructions.items(), errors, strict=True):
+        names += [word(key, lang), word("error", lang)]
+        grey, red = [*grey, x_hat, nothing], [*red, nothing, error]
+    r, c, n = len(grey), len(originals), originals.shape[1]
+    with canvas((r + 0.9) * (WIDTH - 1.2) / max(c, 8) + 0.45) as (figure, axes):
+        _mosaic(axes, np.stack(grey), names, columns, None, 1.0)
+        drawn = _mosaic(axes, np.stack(red), names, columns, "OrRd", high)
+        x, y = axes.get_xticks(), axes.get_ylim()[0] + 0.15 * n
+        for i, (key, values) in enumerate(mse.items()):
+            place = dict(va="top", fontsize=9, clip_on=False)
+            axes.text(-0.15 * n, y + 0.35 * n * i, f"MSE {word(key, lang)}", ha="right", **place)
+            for centre, value in zip(x, values, strict=True):
+                axes.text(centre, y + 0.35 * n * i, number(value, lang, 4), ha="center", **place)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=25, extend="max", ticks=np.linspace(0, high, 3))
+        bar.outline.set_visible(False)
+        bar.set_label(word("absolute_error", lang))
+        localise(bar.ax.yaxis, lang)
+    return figure
+
+
+def _mosaic(axes, images, rows, columns, cmap, high):
     r, c, n, gap = *images.shape[:3], max(1, images.shape[2] // 14)
     padded = np.pad(images, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     mosaic = padded.swapaxes(1, 2).reshape(r * (n + gap), c * (n + gap))[:-gap, :-gap]
-    with canvas(r * (WIDTH - 1.2 * bool(rows)) / c + 0.45 * bool(columns)) as (figure, axes):
-        axes.imshow(mosaic, vmin=0, vmax=high, cmap=cmap)
-        axes.set_yticks((n - 1) / 2 + (n + gap) * np.arange(len(rows)), rows)
-        labels = [label.replace(" ", "\n") for label in columns]
-        axes.set_xticks((n - 1) / 2 + (n + gap) * np.arange(len(columns)), labels, va="bottom", fontsize=9)
-        axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
-        axes.spines[:].set_visible(False)
-        axes.grid(False)
-    return figure
+    axes.set_yticks((n - 1) / 2 + (n + gap) * np.arange(len(rows)), rows)
+    labels = [label.replace(" ", "\n") for label in columns]
+    axes.set_xticks((n - 1) / 2 + (n + gap) * np.arange(len(columns)), labels, va="bottom", fontsize=9)
+    axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    return axes.imshow(mosaic, vmin=0, vmax=high, cmap=cmap)
 
 
 def plot_class_counts(counts, lang):
@@ -266,4 +302,169 @@ def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
+    return figure
+
+
+# --- errors and distances ------------------------------------------------------------------------------------
+
+
+def plot_class_errors(mse, names, lang):
+    """Each class's mean error, worst first: `mse` maps a method's key in WORDS to (classes,), `names` the classes."""
+    order = np.argsort(next(iter(mse.values())))
+    with canvas(3.6) as (figure, axes):
+        height = np.arange(len(order))
+        axes.hlines(height, *(values[order] for values in mse.values()), color=FAINT, linewidth=3)
+        for (key, values), colour, mark in zip(mse.items(), (BLUE, ORANGE), "oD", strict=True):
+            axes.plot(values[order], height, mark, color=colour, markersize=8)
+            axes.text(values[order[-1]], height[-1] + 0.45, word(key, lang), color=colour, ha="center", weight="bold")
+        axes.set_yticks(height, [names[i] for i in order])
+        axes.set(xlabel=word("mse", lang), xlim=(0, None), ylim=(-0.6, len(order) + 0.1))
+        localise(axes.xaxis, lang)
+    return figure
+
+
+def plot_error_histogram(mse, lang):
+    """How the images' errors are spread, on a logarithmic axis; `mse` maps a method's key in WORDS to (N,)."""
+    both = np.concatenate(list(mse.values()))
+    bins, medians = np.geomspace(both.min(), both.max(), 60), {key: np.median(values) for key, values in mse.items()}
+    with canvas(3.4) as (figure, axes):
+        for (key, values), colour, fill in zip(mse.items(), (BLUE, ORANGE), (0.35, 0.15), strict=True):
+            axes.hist(values, bins, histtype="stepfilled", edgecolor=colour, facecolor=(colour, fill), linewidth=1.5)
+            axes.axvline(medians[key], color=colour, linestyle="--", linewidth=1.5)
+        axes.set_ylim(0, 1.2 * axes.get_ylim()[1])
+        for key, colour in zip(mse, (BLUE, ORANGE), strict=True):
+            label = f"  {word(key, lang)}, {word('median', lang)} {number(medians[key], lang, 4)}  "
+            side = "right" if medians[key] == min(medians.values()) else "left"
+            place = dict(ha=side, va="top", color=colour, weight="bold")
+            axes.text(medians[key], 0.99 * axes.get_ylim()[1], label, **place)
+        axes.set(xscale="log", xlabel=word("mse", lang), ylabel=word("count", lang))
+        axes.xaxis.set_minor_formatter("")
+        localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_spectrum(kept, lang):
+    """The share of the originals' energy kept in each band of frequency: a method's key in WORDS to (bands,)."""
+    with canvas(3.4) as (figure, axes):
+        for (key, shares), colour, mark in zip(kept.items(), (BLUE, ORANGE), "oD", strict=True):
+            axes.plot(100 * shares, color=colour, marker=mark, markersize=8)
+            axes.text(len(shares) - 0.9, 100 * shares[-1], word(key, lang), color=colour, va="center", weight="bold")
+        edges = [number(f, lang) for f in np.linspace(0, 0.5, len(shares) + 1)]
+        axes.set_xticks(range(len(shares)), [f"{a} – {b}" for a, b in itertools.pairwise(edges)])
+        axes.set(xlabel=word("frequency", lang), ylabel=word("energy_kept", lang))
+        axes.set(xlim=(-0.2, len(shares) - 0.2), ylim=(-3, 103))
+        localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_boxes(panels, lang, label, least=None):
+    """Boxes (quartiles, whiskers from the 5th to the 95th percentile): a panel's title to a row's name to values."""
+    with canvas(0.9 + 0.42 * len(next(iter(panels.values()))), 1, len(panels), sharex=True, sharey=True) as (
+        figure,
+        row,
+    ):
+        for axes, (title, groups) in zip(np.atleast_1d(row), panels.items(), strict=True):
+            look = dict(patch_artist=True, showfliers=False, whis=(5, 95), widths=0.6, orientation="horizontal")
+            boxes = axes.boxplot(list(groups.values()), tick_labels=list(groups), **look)
+            for box, colour in zip(boxes["boxes"], (BLUE, ORANGE, GREEN, PURPLE, GREY, RED), strict=False):
+                box.set(facecolor=(colour, 0.35), edgecolor=colour)
+            for line in boxes["medians"]:
+                line.set(color=INK, linewidth=2)
+            axes.set(title=title, xlabel=label)
+            axes.grid(axis="y", visible=False)
+            axes.set_xlim(least, None)
+            localise(axes.xaxis, lang)
+        axes.invert_yaxis()
+    return figure
+
+
+# --- maps of the codes ---------------------------------------------------------------------------------------
+
+
+def plot_maps(maps, labels, lang, axes_shares=None):
+    """Points (N, 2) of each map side by side, coloured by class and named where the class is densest.
+
+    `maps` maps a panel's title to its points; `axes_shares` the title of a PCA map to the variance share of its axes.
+    """
+    with canvas(4.3, 1, len(maps)) as (figure, row):
+        halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
+        for axes, (title, points) in zip(np.atleast_1d(row), maps.items(), strict=True):
+            order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
+            colours = np.array(CLASS_COLOURS)[labels[order]]
+            axes.scatter(*points[order].T, c=colours, s=2e4 / (len(points) + 3000), alpha=0.6, linewidths=0)
+            for c in np.unique(labels):
+                counts, x, y = np.histogram2d(*points[labels == c].T, bins=12)
+                i, j = np.unravel_index(counts.argmax(), counts.shape)
+                place = (x[i : i + 2].mean(), y[j : j + 2].mean())
+                look = dict(ha="center", va="center", weight="bold", fontsize=9, color=CLASS_COLOURS[c])
+                axes.text(*place, CLASSES[lang][c], path_effects=halo, **look)
+            axes.set(title=title, xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            for name, share in zip("xy", (axes_shares or {}).get(title, ()), strict=False):
+                axis = {"x": "1", "y": "2"}[name]
+                text = f"{word('principal_axis', lang)} {axis} ({number(100 * share, lang, 0)} %)"
+                getattr(axes, f"set_{name}label")(text)
+    return figure
+
+
+def plot_explained(shares, lang):
+    """The variance that the first principal axes hold together: a source's key in WORDS to each axis' share (D,)."""
+    with canvas(3.6) as (figure, axes):
+        shown = min(len(values) for values in shares.values())
+        for (key, values), colour, below in zip(shares.items(), (BLUE, ORANGE), (True, False), strict=True):
+            total = 100 * np.cumsum(values)[:shown]
+            axes.plot(np.arange(1, shown + 1), total, color=colour, marker="o", markersize=3)
+            middle = shown // 3
+            place = dict(xytext=(8, -14) if below else (-8, 10), textcoords="offset points")
+            style = dict(color=colour, weight="bold", ha="left" if below else "right")
+            axes.annotate(word(key, lang), (middle + 1, total[middle]), **place, **style)
+        axes.set(xlabel=word("axes_counted", lang), ylabel=word("variance_explained", lang), ylim=(0, 103))
+        localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_overlap(overlaps, lang):
+    """How much of each class's neighbourhood (rows) belongs to which class: a panel's title to (10, 10), in percent."""
+    with canvas(4.6, 1, len(overlaps), sharey=True) as (figure, row):
+        names = CLASSES[lang]
+        for axes, (title, shares) in zip(np.atleast_1d(row), overlaps.items(), strict=True):
+            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+            for (i, j), share in np.ndenumerate(shares):
+                if share >= 0.005:
+                    look = dict(ha="center", va="center", fontsize=9, color=PAPER if share > 0.6 else INK)
+                    axes.text(j, i, number(100 * share, lang, 0), **look)
+            axes.set_xticks(range(len(names)), names, rotation=90)
+            axes.set_yticks(range(len(names)), names)
+            axes.set_title(title)
+            axes.spines[:].set_visible(False)
+            axes.grid(False)
+    return figure
+
+
+def plot_retrieval(query, found, labels, lang):
+    """Query images (R, n, n), and beside them what each space finds nearest: a title to (images (R, k, n, n), labels).
+
+    `labels` (R,) are the queries' classes; a neighbour of another class is framed and named.
+    """
+    n, none = query.shape[1], np.full((len(query), 1, *query.shape[1:]), np.nan)
+    images, classes, starts = [query[:, None]], [labels[:, None]], []
+    for near, near_labels in found.values():
+        starts.append(sum(block.shape[1] for block in images) + 1)
+        images += [none, near]
+        classes += [labels[:, None], near_labels]
+    side, bottom = n // 7, 2 * (n // 7)
+    cells = np.pad(np.concatenate(images, axis=1), ((0, 0), (0, 0), (0, bottom), (side, side)), constant_values=np.nan)
+    pitch = n + bottom + max(1, (n + bottom) // 14)  # _mosaic's
+    with canvas(cells.shape[0] * (WIDTH - 1.2) / cells.shape[1] + 0.4) as (figure, axes):
+        _mosaic(axes, cells, [CLASSES[lang][c] for c in labels], (), None, 1.0)
+        for (i, j), c in np.ndenumerate(np.concatenate(classes, axis=1)):
+            if c != labels[i]:
+                corner = (j * pitch + side - 1, i * pitch - 1)
+                axes.add_patch(Rectangle(corner, n + 1, n + 1, fill=False, edgecolor=RED, linewidth=1.5))
+                x, y = j * pitch + side + n / 2, i * pitch + n + 0.5
+                axes.text(x, y, CLASSES[lang][c], color=RED, ha="center", va="top", fontsize=9)
+        for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
+            axes.text((start + near.shape[1] / 2) * pitch, -2, title, ha="center", va="bottom", weight="bold")
     return figure
