@@ -1,0 +1,134 @@
+"""What each change to the model or the training is worth: validation MSE and k-NN accuracy over seeds.
+
+    python benchmarks/ablation.py --epochs 10 --seeds 3            # all variants → benchmarks/ablation.csv
+    python benchmarks/ablation.py --epochs 40 --only 'GELU'        # one, at the report's length
+
+Rows that the table already has are not measured again. The test images are not looked at.
+"""
+
+import argparse
+import copy
+import csv
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cae_lib import data, latent, metrics, model, training
+from cae_lib.config import Config
+
+TABLE = Path(__file__).with_name("ablation.csv")
+VARIANTS = {  # each changes one thing of the first
+    "ReLU": {},
+    "GELU": dict(activation=nn.GELU),
+    "SiLU": dict(activation=nn.SiLU),
+    "leaky ReLU": dict(activation=nn.LeakyReLU),
+    "no BatchNorm": dict(norm=nn.Identity),
+    "GroupNorm": dict(norm=lambda width: nn.GroupNorm(8, width)),
+    "kernel 5": dict(kernel=5),
+    "widths 32-128": dict(channels=(32, 128)),
+    "widths 64-128": dict(channels=(64, 128)),
+    "widths 32-64-128": dict(channels=(32, 64, 128)),
+    "flips": dict(flip=True),
+    "EMA .999": dict(ema=0.999),
+    "warm-up": dict(warmup=500),
+    "one cycle to 3e-3": dict(peak=3e-3, warmup=0.25),
+    "GELU, one cycle to 3e-3": dict(activation=nn.GELU, peak=3e-3, warmup=0.25),
+    "GELU, widths 32-128": dict(activation=nn.GELU, channels=(32, 128)),
+}
+
+
+def build(config: Config, activation=None, norm=None, kernel=None) -> nn.Module:
+    """The report's model, some of its layers exchanged."""
+    if kernel:
+        model.KERNEL, model.PADDING = kernel, kernel // 2
+    net = model.ConvAutoencoder(config)
+    model.KERNEL, model.PADDING = 3, 1
+    for part in net.children():
+        for name, layer in part.named_children():
+            if activation and name.startswith("relu"):
+                setattr(part, name, activation())
+            if norm and isinstance(layer, nn.BatchNorm2d):
+                setattr(part, name, norm(layer.num_features))
+    return net
+
+
+def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0, flip=False, **layers) -> dict:
+    """Train one variant; `warmup`: steps, or a share of them, over which the learning rate rises to `peak`."""
+    torch.manual_seed(config.seed)
+    device = training.choose_device(config.device)
+    dtype = training.choose_precision(config.precision, device)
+    net = build(config, **layers).to(device, memory_format=torch.channels_last)
+    adam = torch.optim.Adam(net.parameters(), peak, weight_decay=config.weight_decay, fused=True)
+    average = copy.deepcopy(net)
+    images, steps = dataset.train_images.to(device), math.ceil(config.train_size / config.batch_size)
+    total, done, begun = steps * config.epochs, 0, time.perf_counter()
+    rise = int(warmup * total) if warmup < 1 else warmup
+    for epoch in range(config.epochs):
+        net.train()
+        for batch in training.shuffled(len(images), config, epoch, device):
+            fall = (1 + math.cos(math.pi * (done - rise) / (total - rise))) / 2
+            adam.param_groups[0]["lr"] = peak * (done / rise if done < rise else fall)
+            x = images[batch].float().div_(255)
+            if flip:
+                x = torch.where(torch.rand(len(x), 1, 1, 1) < 0.5, x.flip(3), x)
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                x_hat = net(x)
+            adam.zero_grad()
+            F.mse_loss(x_hat.float(), x).backward()
+            adam.step()
+            done += 1
+            if ema:
+                for a, b in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+                    a.copy_(b) if not a.is_floating_point() or done < 100 else a.lerp_(b, 1 - ema)
+    net = average if ema else net
+    seconds = time.perf_counter() - begun
+    mse = training.mse(net, dataset.validation_images)
+    codes = [latent.encode(net, images) for images in (dataset.train_images, dataset.validation_images)]
+    knn = metrics.knn_accuracy(codes[0], dataset.train_labels.numpy(), codes[1], dataset.validation_labels.numpy())
+    parameters = sum(p.numel() for p in net.parameters())
+    return dict(validation_mse=round(mse, 6), knn=round(knn, 4), parameters=parameters, seconds=round(seconds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    options = parser.parse_args()
+    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    known = {(r["variant"], int(r["epochs"]), int(r["seed"])) for r in rows}
+    for seed in range(options.seeds):
+        for name in options.only:
+            if (name, options.epochs, seed) in known:
+                continue
+            changes = dict(VARIANTS[name])
+            channels = changes.pop("channels", (32, 64))
+            config = Config(epochs=options.epochs, seed=seed, channels=channels)
+            row = dict(variant=name, epochs=options.epochs, seed=seed)
+            rows.append(row | measure(config, data.load(config), **changes))
+            print(rows[-1], flush=True)
+            with TABLE.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+    report(rows, options.epochs)
+
+
+def report(rows: list[dict], epochs: int) -> None:
+    """The table: mean ± standard deviation over the seeds."""
+    print(f"\n{'variant':<26}{'validation MSE':>22}{'k-NN accuracy':>20}{'seeds':>7}")
+    for name in VARIANTS:
+        own = [r for r in rows if r["variant"] == name and int(r["epochs"]) == epochs]
+        if own:
+            both = [torch.tensor([float(r[key]) for r in own]) for key in ("validation_mse", "knn")]
+            sd = [v.std().item() if len(v) > 1 else math.nan for v in both]
+            mse, knn = (v.mean().item() for v in both)
+            print(f"{name:<26}{mse:>13.5f} ± {sd[0]:.5f}{knn:>12.4f} ± {sd[1]:.4f}{len(own):>6}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The notebooks as their users meet them: made by make, opened alone, parameterised by papermill, executed again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cae_lib.run import Run
+from tests.conftest import ROOT, TINY
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAKE = ["make", "report", "PROFILE=smoke", "BUILD=_build/smoke"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
+def command(*words) -> subprocess.CompletedProcess:
+    return subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
+
+
+def papermill(source: str, output: Path, *options) -> subprocess.CompletedProcess:
+    return command(sys.executable, "-m", "papermill", f"notebooks/{source}", output, "-k", "python3", *options)
+
+
+def made(build: Path) -> dict[Path, int]:
+    """When each executed notebook and each edition was made."""
+    return {p: p.stat().st_mtime_ns for p in [*build.glob("notebooks/*/*.ipynb"), *build.glob("html/*/.made")]}
+
+
+def test_every_notebook_is_executed_in_both_languages(smoke_build):
+    for lang in ("id", "en"):
+        assert {p.name for p in (smoke_build / "notebooks" / lang).glob("*.ipynb")} == {p.name for p in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_executed_once_more_the_notebooks_show_the_same(smoke_build, lang):
+    folder = smoke_build / "notebooks" / lang
+    done = command(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-cell-timeout=300", folder
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    cells = [c for p in folder.glob("*.ipynb") for c in nbformat.read(p, 4).cells if c.cell_type == "code"]
+    assert f"{len(cells)} passed" in done.stdout
+
+
+def test_nothing_is_printed_but_what_the_page_says(smoke_build):
+    for path in smoke_build.glob("notebooks/*/*.ipynb"):
+        outputs = [o for c in nbformat.read(path, 4).cells if c.cell_type == "code" for o in c.outputs]
+        assert outputs and not [o for o in outputs if o.output_type in ("error", "stream")], path
+
+
+def test_the_verdicts_of_the_run_are_complete_and_agree_with_their_thresholds(smoke_build):
+    metrics = Run("runs/smoke").metrics
+    compare = {">=": float.__ge__, "<=": float.__le__, ">": float.__gt__, "<": float.__lt__}
+    assert len(metrics["verdicts"]) >= 8
+    for verdict in metrics["verdicts"]:
+        assert {"claim", "claim_id", "claim_en", "measured", "threshold", "holds"} <= verdict.keys()
+        assert verdict["holds"] is compare[verdict["rule"]](verdict["measured"], verdict["threshold"]), verdict["key"]
+    for name in ("test_mse", "pca_test_mse", "test_psnr", "test_ssim", "knn_accuracy"):
+        assert isinstance(metrics[name], float), name
+
+
+# --- make -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_make_report_does_nothing(smoke_build):
+    before = made(smoke_build)
+    done = command(*MAKE)
+    assert done.returncode == 0 and made(smoke_build) == before
+    assert "executed" not in done.stdout and str(smoke_build / "html" / "index.html") in done.stdout
+
+
+def test_after_an_edit_to_one_notebook_only_it_and_the_book_are_made_again(smoke_build):
+    before, source = made(smoke_build), ROOT / "notebooks" / "04_interpolation.ipynb"
+    times = source.stat().st_atime_ns, source.stat().st_mtime_ns
+    os.utime(source)
+    try:
+        done = command(*MAKE)
+    finally:
+        os.utime(source, ns=times)
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = {p.relative_to(smoke_build).as_posix() for p, t in made(smoke_build).items() if before[p] != t}
+    pages = {f"notebooks/{lang}/04_interpolation.ipynb" for lang in ("id", "en")}
+    assert again == pages | {"html/id/.made", "html/en/.made"}
+
+
+@pytest.mark.parametrize(
+    ("edited", "trains"),
+    [("cae_lib/training.py", True), ("notebooks/params/smoke.yml", True), ("cae_lib/plots.py", False)],
+)
+def test_training_is_looked_at_again_when_what_it_depends_on_was_edited(smoke_build, edited, trains):
+    planned = command(*MAKE, "--dry-run", "-W", edited).stdout
+    assert ("cae_lib train" in planned) is trains
+    assert "book/execute.py" in planned
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("PROFILE=fll", r"PROFILE: found 'fll'; allowed are"), ("LANGS=fr", r"LANGS: found 'fr'; allowed are")],
+)
+def test_a_mistyped_word_of_make_is_one_message(word, told):
+    done = command("make", "report", word)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_make_help_names_every_verb():
+    shown = command("make", "help").stdout
+    for verb in ("report", "test", "test-all", "lab", "notebooks", "book", "serve", "clean", "distclean"):
+        assert f"make {verb} " in shown, verb
+
+
+# --- papermill and Jupyter ------------------------------------------------------------------------------------------
+
+
+def test_papermill_trains_with_parameters_from_the_command_line_and_from_yaml(tmp_path):
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY.items()} | {"learning_rate": "1e-3"}
+    (tmp_path / "p.yml").write_text("\n".join(f"{k}: {v}" for k, v in values.items()).replace("'1e-3'", "1e-3"))
+    words = ("-f", tmp_path / "p.yml", "-y", "weight_decay: 1e-4", "-p", "latent_dim", "5", "-p", "epochs", "2")
+    done = papermill("01_training.ipynb", tmp_path / "out.ipynb", *words, "-p", "run", tmp_path / "z5")
+    assert done.returncode == 0, done.stderr[-3000:]
+    config = Run(tmp_path / "z5").config
+    assert (config.latent_dim, config.epochs, config.learning_rate, config.weight_decay) == (5, 2, 1e-3, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("latent_dims", "16"), "latent_dims: there is no such parameter; did you mean latent_dim?"),
+        (("epochs", "many"), "epochs: found 'many', allowed is a whole number"),
+        (("lang", "fr"), "lang: found 'fr', allowed are id, en"),
+    ],
+)
+def test_a_wrong_parameter_fails_before_any_training_with_one_message(tmp_path, words, told):
+    done = papermill("01_training.ipynb", tmp_path / "out.ipynb", "-p", "run", tmp_path / "z", "-p", *words)
+    assert done.returncode != 0 and not (tmp_path / "z").exists()
+    errors = [
+        o
+        for c in nbformat.read(tmp_path / "out.ipynb", 4).cells
+        for o in c.get("outputs", [])
+        if o.output_type == "error"
+    ]
+    assert len(errors) == 1 and errors[0].traceback == [f"ConfigError: {told}"]
+
+
+@pytest.mark.parametrize("source", [p.name for p in NOTEBOOKS if p.name[:2] not in ("00", "01")])
+def test_without_a_run_the_first_cell_says_in_one_line_how_to_make_one(tmp_path, source):
+    target = tmp_path / "out.ipynb"
+    done = command(
+        sys.executable, "book/execute.py", f"notebooks/{source}", target, "--lang", "id", "--params", params(tmp_path)
+    )
+    assert done.returncode == 1 and not target.exists() and (tmp_path / "out.failed.ipynb").exists()
+    first = done.stderr.strip().splitlines()[0]
+    assert "RunError: run: " in first and "make report" in first and "Traceback" not in done.stderr
+
+
+def params(folder: Path) -> Path:
+    path = folder / "params.yml"
+    path.write_text(f"run: {json.dumps(str(folder / 'none'))}\n")
+    return path
