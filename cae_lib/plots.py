@@ -12,7 +12,6 @@ import seaborn as sns
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from cae_lib.text import CLASSES, number, numerals, word
@@ -54,6 +53,7 @@ def canvas(height: float, rows: int = 1, columns: int = 1, width: float = WIDTH,
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, **options)
+        figure.draw_without_rendering()  # the layout's first round leaves a label of a fixed aspect outside
 
 
 def localise(axis, lang: str, digits: int | None = None) -> None:
@@ -116,9 +116,10 @@ def _mosaic(axes, images, rows, columns, cmap, high):
 def plot_class_counts(counts, lang):
     """Images of each class; `counts` maps a split's key in WORDS to (classes,) numbers. The line is an equal share."""
     with canvas(3.4, 1, len(counts), sharey=True) as (figure, panels):
-        for axes, (split, count), colour in zip(np.atleast_1d(panels), counts.items(), (BLUE, ORANGE), strict=False):
-            bars = axes.barh(CLASSES[lang][: len(count)], count, color=colour, height=0.7)
-            axes.bar_label(bars, [number(k, lang) for k in count], padding=-4, color="white", fontsize=9, ha="right")
+        for axes, (split, count), colour in zip(panels, counts.items(), (BLUE, ORANGE), strict=True):
+            axes.barh(CLASSES[lang], count, color=colour, height=0.75)
+            for place, k in enumerate(count):
+                axes.text(count.max() / 50, place, number(k, lang), color="white", va="center", fontsize=9)
             axes.axvline(count.mean(), color=INK, linestyle=":", linewidth=1.2)
             axes.set_title(word(split, lang))
             axes.set_xlabel(word("count", lang))
@@ -382,10 +383,10 @@ def plot_boxes(panels, lang, label, least=None):
 # --- maps of the codes ---------------------------------------------------------------------------------------
 
 
-def plot_maps(maps, labels, lang, axes_shares=None):
-    """Points (N, 2) of each map side by side, coloured by class and named where the class is densest.
+def plot_maps(maps, labels, lang, axis_names):
+    """Points (N, 2) of each map side by side, coloured by class, with the class's name where it is densest.
 
-    `maps` maps a panel's title to its points; `axes_shares` the title of a PCA map to the variance share of its axes.
+    `maps` is a panel's title to its points, `axis_names` the title of a map whose axes have a meaning to their names.
     """
     with canvas(4.3, 1, len(maps)) as (figure, row):
         halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
@@ -401,10 +402,7 @@ def plot_maps(maps, labels, lang, axes_shares=None):
                 axes.text(*place, CLASSES[lang][c], path_effects=halo, **look)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            for name, share in zip("xy", (axes_shares or {}).get(title, ()), strict=False):
-                axis = {"x": "1", "y": "2"}[name]
-                text = f"{word('principal_axis', lang)} {axis} ({number(100 * share, lang, 0)} %)"
-                getattr(axes, f"set_{name}label")(text)
+            axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
     return figure
 
 
