@@ -452,10 +452,10 @@ def test_synthetic_classes_can_be_told_apart_and_their_images_differ(size):
 
 
 def test_a_synthetic_dataset_says_what_it_is():
-    config = Config(dataset="synthetic", image_size=16, train_size=30, validation_size=20, test_size=10)
+    config = Config(dataset="synthetic", image_size=16, train_size=30, validation_size=20, test_size=50)
     found, again = data.load(config), data.load(config)
     shapes = [tuple(i.shape) for i in (found.train_images, found.validation_images, found.test_images)]
-    assert shapes == [(30, 1, 16, 16), (20, 1, 16, 16), (10, 1, 16, 16)]
+    assert shapes == [(30, 1, 16, 16), (20, 1, 16, 16), (50, 1, 16, 16)]
     assert {i.dtype for i in (found.train_images, found.validation_images, found.test_images)} == {torch.uint8}
     assert found.source == "synthetic" and found.sha256 == again.sha256
     torch.testing.assert_close(found.test_images, again.test_images, rtol=0, atol=0)
