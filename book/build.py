@@ -1,12 +1,13 @@
 """Stage one edition of the book from executed notebooks and prose pages, and build it with Jupyter Book.
 
-    python book/build.py LANG --notebooks BUILD/notebooks --run runs/PROFILE --out BUILD
+    python book/build.py LANG --notebooks BUILD/notebooks --run runs/PROFILE --out BUILD [--langs id en]
 
 reads book/toc.yml, writes BUILD/stage/LANG, BUILD/html/LANG and BUILD/html/index.html; editions build side by side.
 """
 
 import argparse
 import base64
+import copy
 import html
 import itertools
 import json
@@ -52,13 +53,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--notebooks", type=Path, required=True, help="folder with LANG/NAME.ipynb, executed")
     parser.add_argument("--run", type=Path, required=True, help="the run directory that the notebooks read")
     parser.add_argument("--out", type=Path, required=True, help="where stage/ and html/ are made")
+    parser.add_argument("--langs", nargs="+", choices=languages(), default=languages(), help="editions of this book")
     args = parser.parse_args(argv)
     try:
         run = read_run(args.run)
         sources = find_sources(args.lang, args.notebooks)
-        stage = stage_edition(args.lang, sources, run, args.out.resolve() / "stage" / args.lang)
-        made = build_html(args.lang, stage, args.out.resolve() / "html" / args.lang)
-        write_atomic(made.parent / "index.html", chooser())
+        stage = stage_edition(args.lang, args.langs, sources, run, args.out.resolve() / "stage" / args.lang)
+        made = build_html(args.lang, args.langs, stage, args.out.resolve() / "html" / args.lang)
+        write_atomic(made.parent / "index.html", chooser(args.langs))
         if not (made.parent / "mark.svg").exists():
             write_atomic(made.parent / "mark.svg", (BOOK / "assets" / "mark.svg").read_text())
     except BookError as error:
@@ -118,7 +120,7 @@ def catalogue(lang: str):
 # --- staging -------------------------------------------------------------------------------------------------
 
 
-def stage_edition(lang: str, sources: dict[str, Path], run: dict, stage: Path) -> Path:
+def stage_edition(lang: str, langs: list[str], sources: dict[str, Path], run: dict, stage: Path) -> Path:
     """Write everything that Jupyter Book reads, from nothing: `stage`/source, /extra and /locale."""
     shutil.rmtree(stage, ignore_errors=True)
     source, extra = stage / "source", stage / "extra" / "notebooks"
@@ -139,7 +141,8 @@ def stage_edition(lang: str, sources: dict[str, Path], run: dict, stage: Path) -
         part["caption"] = tr(part["caption"])
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
-    write_yaml(source / "_config.yml", configuration(lang, stage, list(executed), run, colophon(lang, run, executed)))
+    tables = colophon(lang, run, executed)
+    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run_note(lang, run), tables))
     return stage
 
 
@@ -148,7 +151,7 @@ def stage_notebook(notebook, lang: str, figures: Path):
     tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     others = {tag for tag in tags if tag.startswith("lang-")} - {f"lang-{lang}"}
     settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": others | PARAMETER_TAGS}})
-    notebook, _ = TagRemovePreprocessor(config=settings).preprocess(notebook.copy(), {})
+    notebook, _ = TagRemovePreprocessor(config=settings).preprocess(copy.deepcopy(notebook), {})
     cells = []
     for cell in notebook.cells:
         cells.append(cell)
@@ -210,12 +213,15 @@ def compile_catalogue(lang: str, folder: Path) -> None:
 # --- what Jupyter Book is told -------------------------------------------------------------------------------
 
 
-def configuration(lang: str, stage: Path, notebooks: list[str], run: dict, substitutions: dict) -> dict:
+def configuration(
+    lang: str, langs: list[str], stage: Path, notebooks: list[str], note: dict | None, tables: dict
+) -> dict:
     """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
     tr = catalogue(lang)
-    others = [{"code": code, "name": catalogue(code)("English")} for code in languages()]
-    for other in others:
-        other["read_page"] = catalogue(other["code"])("Read this page in English")
+    editions = [
+        {"code": x, "name": catalogue(x)("English"), "read_page": catalogue(x)("Read this page in English")}
+        for x in langs
+    ]
     theme = {
         "article_header_start": ["toggle-primary-sidebar.html"],
         "article_header_end": ["article-header-buttons.html"],
@@ -234,10 +240,10 @@ def configuration(lang: str, stage: Path, notebooks: list[str], run: dict, subst
         "templates_path": [str(BOOK / "templates")],
         "html_theme_options": theme,
         "html_context": {
-            "languages": others,
-            "default_language": languages()[-1],
+            "languages": editions,
+            "default_language": langs[-1],
             "notebook_pages": notebooks,
-            "run_note": run_note(lang, run),
+            "run_note": note,
             "default_mode": "auto",
         },
         "html_math_renderer": "mathml",
@@ -266,7 +272,7 @@ def configuration(lang: str, stage: Path, notebooks: list[str], run: dict, subst
         "execute": {"execute_notebooks": "off", "stderr_output": "remove"},
         "parse": {
             "myst_enable_extensions": ["colon_fence", "deflist", "dollarmath", "substitution"],
-            "myst_substitutions": substitutions,
+            "myst_substitutions": tables,
         },
         "html": {"use_multitoc_numbering": False},
         "latex": {"use_jupyterbook_latex": False},
@@ -359,7 +365,7 @@ def shown(value, lang: str) -> str:
 # --- building ------------------------------------------------------------------------------------------------
 
 
-def build_html(lang: str, stage: Path, made: Path) -> Path:
+def build_html(lang: str, langs: list[str], stage: Path, made: Path) -> Path:
     """Run Jupyter Book; on success its pages take the place of `made` in one step. Quiet unless it warns."""
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(stage / "source"), "--path-output", str(stage), "-W", "-n", "--keep-going", "-q"]
@@ -374,7 +380,7 @@ def build_html(lang: str, stage: Path, made: Path) -> Path:
     for theirs in ("locales", "webpack-macros.html", "sbt-webpack-macros.html"):  # the themes' sources, not for readers
         path = pages_made / "_static" / theirs
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    (pages_made / "index.html").write_text(redirect(lang), encoding="utf-8")
+    (pages_made / "index.html").write_text(redirect(lang, langs), encoding="utf-8")
     made.parent.mkdir(parents=True, exist_ok=True)
     old = made.with_name(f".{made.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -393,20 +399,20 @@ def speak_copybutton(lang: str, script: Path) -> None:
     script.write_text(text, encoding="utf-8")
 
 
-def redirect(lang: str) -> str:
+def redirect(lang: str, langs: list[str]) -> str:
     """The edition's index.html: leads to its first page."""
     first, title = pages()[0], html.escape(catalogue(lang)(TITLE))
-    links = "".join(f'<link rel="alternate" hreflang="{x}" href="../{x}/index.html">' for x in languages())
+    links = "".join(f'<link rel="alternate" hreflang="{x}" href="../{x}/index.html">' for x in langs)
     return (
         f'<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>{title}</title>{links}'
         f'<meta http-equiv="refresh" content="0; url={first}.html"><p><a href="{first}.html">{title}</a></p></html>\n'
     )
 
 
-def chooser() -> str:
+def chooser(langs: list[str]) -> str:
     """BUILD/html/index.html: the same whichever edition is made first; no script, no other file but the mark."""
     doors, links = [], []
-    for lang in languages():
+    for lang in langs:
         tr, first = catalogue(lang), pages()[0]
         doors.append(
             f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{tr(TITLE)}</h2>'
@@ -415,9 +421,9 @@ def chooser() -> str:
             + f'</p><span class="go">{tr("Read the report in English")} →</span></a>'
         )
         links.append(f'<link rel="alternate" hreflang="{lang}" href="{lang}/{first}.html">')
-    title = " · ".join(catalogue(lang)("Choose a language") for lang in languages())
+    title = " · ".join(catalogue(lang)("Choose a language") for lang in langs)
     template = (BOOK / "templates" / "chooser.html").read_text(encoding="utf-8")
-    parts = {"TITLE": title, "LANG": languages()[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}
+    parts = {"TITLE": title, "LANG": langs[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}
     for name, text in parts.items():
         template = template.replace(f"@{name}@", text)
     return template

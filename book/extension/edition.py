@@ -10,6 +10,8 @@ import re
 import pybtex.plugin
 import sphinxcontrib.bibtex.plugin
 from docutils import nodes
+from docutils.languages import LanguageImporter
+from docutils.parsers.rst.languages import RstLanguageImporter
 from latex2mathml.converter import convert
 from pybtex.style.formatting.unsrt import Style, pages
 from pybtex.style.template import field, href, join, names, optional, sentence, tag, words
@@ -24,6 +26,9 @@ _ = get_translation("sphinx")  # the edition's catalogue; see book/locale
 
 
 def setup(app):
+    # Docutils has no Indonesian and would look for it in any installed package called `id`; PyPI has one.
+    LanguageImporter.packages = ("docutils.languages.",)
+    RstLanguageImporter.packages = ("docutils.parsers.rst.languages.",)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", speak_bibliography)
     app.connect("html-page-context", mend_page)
@@ -134,7 +139,7 @@ telah tentang terhadap tetapi tiap untuk yaitu yakni yang
 
 
 class Indonesian(SearchLanguage):
-    """No stemmer: Sphinx's search also finds a word inside a longer one, so roots find their affixed forms."""
+    """No stemmer, which Sphinx has not: its search finds a root inside longer words where the root itself is absent."""
 
     lang = "id"
     language_name = "Indonesian"

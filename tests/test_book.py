@@ -1,0 +1,275 @@
+"""Staging an edition: one language, no parameters, outputs as MyST; and one whole edition from made-up notebooks."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from cae_lib.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+import build  # noqa: E402
+
+FULL = Config()
+
+
+# --- what a notebook and a run look like ---------------------------------------------------------------------
+
+
+def shown(kind, data, more=None, **facts):
+    return new_output("display_data", data=data, metadata={"report": {"kind": kind, **facts}, **(more or {})})
+
+
+def figure(name="fig-a", caption="Loss falls.", alt="A line that falls from 0.06 to 0.01."):
+    png = io.BytesIO()
+    Image.new("RGB", (8, 4), "navy").save(png, "png")
+    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": alt}
+    return shown("figure", data, {"image/png": {"width": 4, "height": 2}}, name=name, caption=caption, alt=alt)
+
+
+def markdown(kind, text, **facts):
+    return shown(kind, {"text/markdown": text, "text/plain": text}, **facts)
+
+
+def code(source, *outputs, tags=()):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def notebook(lang="id", name="x"):
+    word = {"id": "Halaman", "en": "Page"}
+    stream = new_output("stream", name="stdout", text="before\n")
+    cells = [
+        new_markdown_cell(f"# {word['id']} {name}\n\n{{cite}}`xiao2017`", metadata={"tags": ["lang-id"]}),
+        new_markdown_cell(f"# {word['en']} {name}\n\n{{cite}}`xiao2017`", metadata={"tags": ["lang-en"]}),
+        code("# Parameters\nlang = 'id'", tags=["parameters"]),
+        code(f"# Parameters\nlang = '{lang}'", tags=["injected-parameters"]),
+        code(
+            "show()",
+            stream,
+            figure(f"fig-{name}"),
+            markdown("caption", "*Loss falls.*"),
+            new_output("stream", name="stdout", text="after\n"),
+            markdown("tell", r"The error is **0,5** and $\hat{x} = g(z)$."),
+            tags=["hide-input"],
+        ),
+        code("t", markdown("table", "| a | b |\n|:---|---:|\n| x | 0,5 |", name=f"tab-{name}", caption="Errors.")),
+        code("v", markdown("verdict", "", holds=True, title="Holds: it falls", body="Measured: **1**.")),
+        code("w", markdown("verdict", "", holds=False, title="Does not hold: it rises", body="Measured: **0**.")),
+    ]
+    python = {"name": "python", "pygments_lexer": "ipython3"}
+    return new_notebook(cells=cells, metadata={"papermill": {"duration": 1.25}, "language_info": python})
+
+
+def make_run(folder: Path, state="finished", **values) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = dict(state=state, started="2025-01-02T03:04:05+0000", seed=42, device="cpu", precision="float32")
+    facts |= dict(processor="P", threads=2, system="S", parameters=123456, code_sha256="ab" * 32)
+    facts |= dict(training_seconds=61.5, versions={"torch": "2.13.0"}, data_sha256={"train-images": "cd" * 32})
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    (folder / "config.json").write_text(json.dumps(Config(**values).to_dict()))
+    return folder
+
+
+def make_notebooks(folder: Path, lang: str) -> Path:
+    (folder / lang).mkdir(parents=True)
+    for name in build.pages():
+        if not (build.BOOK / lang / f"{name}.md").is_file():
+            nbformat.write(notebook(lang, name), folder / lang / f"{name}.ipynb")
+    return folder
+
+
+# --- staging -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lang", "mine", "other"), [("id", "Halaman", "Page"), ("en", "Page", "Halaman")])
+def test_one_language_and_no_parameters(tmp_path, lang, mine, other):
+    text = "\n".join(cell.source for cell in build.stage_notebook(notebook(), lang, tmp_path).cells)
+    assert mine in text and other not in text
+    assert "Parameters" not in text
+
+
+def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
+    staged = build.stage_notebook(notebook(), "en", tmp_path)
+    start = next(i for i, cell in enumerate(staged.cells) if cell.source == "show()")
+    source, drawn, after, told = staged.cells[start : start + 4]
+    assert [o.text for o in source.outputs] == ["before\n"] and source.metadata.tags == ["hide-input"]
+    assert drawn.cell_type == "markdown" and "{figure}" in drawn.source
+    assert [o.text for o in after.outputs] == ["after\n"] and after.metadata.tags == ["remove-input"]
+    assert told.source.startswith("The error is **0,5**")
+    assert not any(cell.source == "*Loss falls.*" for cell in staged.cells), "the caption stands in the figure"
+
+
+def test_staging_leaves_the_executed_notebook_as_it_is(tmp_path):
+    executed = notebook()
+    before = json.dumps(executed)
+    build.stage_notebook(executed, "id", tmp_path)
+    assert json.dumps(executed) == before
+
+
+def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
+    text = build.myst(figure(alt="Line one\nline two"), tmp_path / "01")
+    assert text.splitlines()[0] == "``````{figure} figures/01/fig-a.png"
+    assert ":alt: Line one line two" in text and ":width: 4px" in text and ":height: 2px" in text
+    assert ":name: fig-a" in text and "Loss falls." in text
+    assert Image.open(tmp_path / "01" / "fig-a.png").size == (8, 4)
+
+
+def test_verdicts_have_two_looks(tmp_path):
+    looks = [build.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path) for holds in (True, False)]
+    assert ":class: verdict verdict-holds" in looks[0] and ":class: verdict verdict-fails" in looks[1]
+
+
+# --- runs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({}, None),
+        ({"epochs": 4}, "Quick run."),
+        ({"train_size": 10_000}, "Quick run."),
+        ({"dataset": "synthetic"}, "Synthetic data."),
+    ],
+)
+def test_what_the_run_is_stands_on_every_page(values, word):
+    note = build.run_note("en", {"config": Config(**values).to_dict()})
+    assert (note and note["word"]) == word
+
+
+def test_the_note_speaks_the_editions_language():
+    note = build.run_note("id", {"config": Config(train_size=10_000, epochs=4).to_dict()})
+    assert "10.000 citra selama 4 epoch" in note["text"] and "{" not in note["text"]
+
+
+def test_colophon_is_the_runs_own_and_in_the_editions_numbers(tmp_path):
+    run = build.read_run(make_run(tmp_path))
+    tables = build.colophon("id", run, {"01_training": notebook()})
+    assert "123.456" in tables["run_table"] and "61,5" in tables["run_table"]
+    assert "2 Januari 2025" in tables["run_table"]
+    assert "0,00001" in tables["config_table"] and "32 · 64" in tables["config_table"]
+    assert "cd" * 32 in tables["data_table"] and "1,2" in tables["times_table"]
+
+
+@pytest.mark.parametrize("state", ["unfinished", "failed", None])
+def test_an_unfinished_run_is_refused(tmp_path, state):
+    with pytest.raises(build.BookError, match=f"is {state}, not finished"):
+        build.read_run(make_run(tmp_path, state=state))
+
+
+def test_a_missing_or_damaged_run_is_refused(tmp_path):
+    with pytest.raises(build.BookError, match="holds no run"):
+        build.read_run(tmp_path)
+    (make_run(tmp_path) / "config.json").write_text("{")
+    with pytest.raises(build.BookError, match="damaged"):
+        build.read_run(tmp_path)
+
+
+def test_missing_notebooks_are_named_at_once_and_without_a_traceback(tmp_path):
+    arguments = ["id", "--notebooks", str(tmp_path), "--run", str(make_run(tmp_path / "run")), "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as error:
+        build.main(arguments)
+    assert "00_data_and_model.ipynb" in error.value.code and "conclusion.ipynb" in error.value.code
+    assert not (tmp_path / "html").exists()
+
+
+# --- words ---------------------------------------------------------------------------------------------------
+
+
+def test_every_edition_has_the_same_pages():
+    names = {lang: {p.name for p in (build.BOOK / lang).glob("*.md")} for lang in build.languages()}
+    assert len(set(map(frozenset, names.values()))) == 1, names
+
+
+def test_the_catalogue_has_every_phrase_that_the_book_asks_for():
+    files = [*build.BOOK.glob("*.py"), *build.BOOK.glob("extension/*.py"), *build.BOOK.glob("templates/**/*.html")]
+    phrases = set(re.findall(r"""\b(?:tr|_)\(\s*(?:"([^"]+)"|'([^']+)')\s*\)""", _text(files)))
+    phrases = {a or b for a, b in phrases} | {build.TITLE} | {p["caption"] for p in _toc()["parts"]}
+    assert len(phrases) > 20
+    for lang in build.languages():
+        if lang != "en":
+            with open(build.BOOK / "locale" / f"{lang}.po", "rb") as file:
+                known = {m.id for m in build.read_po(file) if m.string}
+            assert phrases <= known, sorted(phrases - known)
+
+
+def _text(files):
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def _toc():
+    return build.yaml.safe_load((build.BOOK / "toc.yml").read_text())
+
+
+# --- one whole edition ---------------------------------------------------------------------------------------
+
+
+def run_build(lang, notebooks, run, out, **environment):
+    command = [
+        sys.executable,
+        str(ROOT / "book" / "build.py"),
+        lang,
+        "--notebooks",
+        notebooks,
+        "--run",
+        run,
+        "--out",
+        out,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=out)
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory):
+    """The Indonesian edition, made where a path is awkward, home is no folder and a package is called `id`."""
+    place = tmp_path_factory.mktemp("buku saya – édisi [1]")
+    (place / "packages").mkdir()
+    (place / "packages" / "id.py").write_text("bibliographic_fields = None")
+    run, notebooks = make_run(place / "run", epochs=4), make_notebooks(place / "notebooks", "id")
+    nowhere = str(place / "packages" / "id.py")
+    done = run_build("id", notebooks, run, place, HOME=nowhere, PYTHONPATH=str(place / "packages"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+    return place / "html"
+
+
+def test_a_page_shows_what_the_notebook_showed(edition):
+    page = BeautifulSoup((edition / "id" / "01_training.html").read_text(encoding="utf-8"), "html.parser")
+    article = page.article
+    assert page.html["lang"] == "id" and "Pelatihan singkat." in page.select_one(".run-note").text
+    assert article.select_one("figure img")["width"] == "4"
+    assert article.select_one("figcaption .caption-number").text.startswith("Gambar 2")
+    assert article.select_one("table .caption-number").text.startswith("Tabel 2")
+    assert article.select_one("math")["alttext"] == r"\hat{x} = g(z)"
+    assert len(article.select(".verdict-holds")) == len(article.select(".verdict-fails")) == 1
+    assert "Tampilkan kode" in article.select_one("details summary").text
+    assert "(Xiao dkk., 2017)" in article.text
+    assert (edition / "id" / page.select_one("a.notebook-download")["href"]).is_file()
+
+
+def test_the_chooser_leads_to_every_edition(edition):
+    chooser = BeautifulSoup((edition / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert [a["href"] for a in chooser.select("a.door")] == [f"{x}/introduction.html" for x in build.languages()]
+    assert not chooser.select("script")
+
+
+def test_a_warning_fails_the_edition_with_the_warning_alone(tmp_path):
+    run, notebooks = make_run(tmp_path / "run"), make_notebooks(tmp_path / "notebooks", "en")
+    broken = new_notebook(cells=[new_markdown_cell("# T\n\n{cite}`nobody1900` $\\foo{$")])
+    nbformat.write(broken, notebooks / "en" / "01_training.ipynb")
+    (tmp_path / "html" / "en").mkdir(parents=True)
+    (tmp_path / "html" / "en" / "old.html").write_text("the edition before")
+    done = run_build("en", notebooks, run, tmp_path)
+    assert done.returncode == 1
+    assert "nobody1900" in done.stderr and r"\\foo" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "html" / "en" / "old.html").is_file(), "what was there before stays"
