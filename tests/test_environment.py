@@ -1,0 +1,179 @@
+"""`environment.py` decides which Python runs the project: tried with made-up interpreters, nothing is installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "environment.py"
+PROJECT = '[project]\nname = "made-up"\ndependencies = ["numpy", "pytest=={}"]\n'
+
+
+def interpreter(prefix: Path, script: str = f'exec "{sys.executable}" "$@"') -> Path:
+    """A Python at prefix/bin/python that is a shell script; by default it is the one that runs the tests."""
+    python = prefix / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return python
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A project in tmp_path/project, no active environment; `made` lists what venv, `pip` what pip was asked for."""
+    spec = importlib.util.spec_from_file_location("environment", SOURCE)
+    environment = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(environment)
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__))
+    (root / "constraints.txt").write_text("numpy==1.0\n")
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV"):
+        monkeypatch.delenv(name, raising=False)
+    found = SimpleNamespace(environment=environment, root=root, own=root / ".venv", made=[], pip=[], pip_code=0)
+
+    def create(folder, **options):
+        found.made.append((folder, options))
+        if not (folder / "bin").exists():
+            interpreter(folder)
+        (folder / "made-from").unlink(missing_ok=True)  # as clear=True does
+        (folder / "pyvenv.cfg").touch()
+
+    def run(command, **options):
+        if "pip" not in command:
+            return subprocess.run(command, **options)
+        found.pip.append([str(word) for word in command])
+        return subprocess.CompletedProcess(command, found.pip_code)
+
+    processes = SimpleNamespace(run=run, CalledProcessError=subprocess.CalledProcessError)
+    monkeypatch.setattr(environment, "ROOT", root)
+    monkeypatch.setattr(environment, "subprocess", processes)
+    monkeypatch.setattr(environment, "venv", SimpleNamespace(create=create))
+    return found
+
+
+def choice(place, capsys) -> tuple[str, str]:
+    """What is printed for make to read, and what is said to the user."""
+    capsys.readouterr()
+    place.environment.main()
+    said = capsys.readouterr()
+    return said.out, said.err
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_an_active_environment_that_satisfies_is_used_as_it_is(place, tmp_path, monkeypatch, capsys, variable):
+    python = interpreter(tmp_path / "active")
+    monkeypatch.setenv(variable, str(tmp_path / "active"))
+    assert choice(place, capsys) == (f"{python}\n", "")
+    assert not place.made and not place.pip
+
+
+OLD = (
+    "import sys; sys.version_info, sys.version = (3, 10, 1), '3.10.1 (old)'; sys.modules['tomllib'] = None; "
+    "exec(sys.argv[2])"
+)
+UNFIT = {
+    "a package is missing": (None, '[project]\ndependencies = ["made-up-package"]', "made-up-package"),
+    "a pin is not kept": (None, PROJECT.format("0.1"), f"pytest {pytest.__version__}, needed is 0.1"),
+    "its Python is old": (f'exec "{sys.executable}" -c "{OLD}" "$@"', None, "Python 3.10.1, needed is 3.11 to 3.13"),
+    "its Python is new": (
+        f'exec "{sys.executable}" -c "{OLD.replace("10, 1", "14, 0").replace("10.1", "14.0")}" "$@"',
+        None,
+        "Python 3.14.0, needed is 3.11 to 3.13",
+    ),
+    "its Python dies": ("exit 7", None, "its Python ends with code 7"),
+}
+
+
+@pytest.mark.parametrize("fault", UNFIT)
+def test_an_active_environment_that_does_not_satisfy_is_named_and_another_made(
+    place, tmp_path, monkeypatch, capsys, fault
+):
+    script, project, reason = UNFIT[fault]
+    interpreter(tmp_path / "active", *([script] if script else []))
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "active"))
+    if project:
+        (place.root / "pyproject.toml").write_text(project)
+    printed, said = choice(place, capsys)
+    first = said.splitlines()[0]
+    assert first.startswith(f"the active environment {tmp_path / 'active'} is not used: ") and reason in first
+    assert printed == f"{place.own / 'bin' / 'python'}\n" and len(place.made) == 1
+    assert "Traceback" not in said
+
+
+def test_with_two_active_environments_the_one_that_satisfies_is_used(place, tmp_path, monkeypatch, capsys):
+    interpreter(tmp_path / "first", "exit 1")
+    second = interpreter(tmp_path / "second")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "first"))
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "second"))
+    assert choice(place, capsys)[0] == f"{second}\n"
+    assert not place.made
+
+
+def test_without_one_it_is_made_once_from_the_constraints(place, capsys):
+    printed, said = choice(place, capsys)
+    assert printed == f"{place.own / 'bin' / 'python'}\n" and str(place.own) in said
+    ((folder, options),) = place.made
+    assert folder == place.own and options["with_pip"] and options["clear"]
+    (words,) = place.pip
+    assert words[0] == str(place.own / "bin" / "python") and "install" in words
+    assert words[words.index("-c") + 1] == str(place.root / "constraints.txt")
+    assert choice(place, capsys) == (printed, "") and len(place.made) == 1
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", ".venv/bin/python"])
+def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(place, capsys, name):
+    choice(place, capsys)
+    path = place.root / name
+    if name.endswith("python"):
+        path.unlink()
+    else:
+        path.write_text(path.read_text() + "# another line\n")
+    choice(place, capsys)
+    assert len(place.made) == len(place.pip) == 2
+    if not name.endswith("python"):
+        choice(place, capsys)
+        assert len(place.made) == 2
+
+
+def test_what_pip_could_not_finish_is_not_taken_for_an_environment(place, capsys):
+    place.pip_code = 1
+    with pytest.raises(SystemExit, match="pip could not make"):
+        choice(place, capsys)
+    place.pip_code = 0
+    choice(place, capsys)
+    assert len(place.made) == 2
+
+
+@pytest.mark.parametrize(("version", "number"), [((3, 10, 9), "3.10.9"), ((3, 14, 0), "3.14.0")])
+def test_a_python_that_cannot_run_the_project_gets_one_clear_message(place, capsys, monkeypatch, version, number):
+    old = SimpleNamespace(version_info=version, version=f"{number} (fake)", exit=sys.exit, stderr=sys.stderr)
+    monkeypatch.setattr(place.environment, "sys", old)
+    with pytest.raises(SystemExit) as caught:
+        place.environment.main()
+    assert f"Python {number}" in caught.value.code and "3.11 to 3.13" in caught.value.code
+    assert "\n" not in caught.value.code and not place.made and not place.own.exists()
+
+
+def test_a_python_without_ensurepip_says_what_to_install(place, monkeypatch, capsys):
+    def fail(folder, **options):
+        raise subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"])
+
+    monkeypatch.setattr(place.environment.venv, "create", fail)
+    with pytest.raises(SystemExit, match="python3-venv"):
+        choice(place, capsys)
+
+
+def test_it_may_be_made_elsewhere_but_never_over_somebody_s_files(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VENV", str(tmp_path / "elsewhere"))
+    assert choice(place, capsys)[0] == f"{tmp_path / 'elsewhere' / 'bin' / 'python'}\n"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    monkeypatch.setenv("VENV", str(tmp_path / "photos"))
+    with pytest.raises(SystemExit, match="holds something else"):
+        choice(place, capsys)
+    assert len(place.made) == 1 and os.listdir(tmp_path / "photos") == ["cat.jpg"]
