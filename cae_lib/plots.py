@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
-from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -84,7 +83,7 @@ def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.
         names += [word(key, lang), word("error", lang)]
         grey, red = [*grey, x_hat, nothing], [*red, nothing, error]
     r, c, n = len(grey), len(originals), originals.shape[1]
-    with canvas((r + 0.9) * (WIDTH - 1.2) / max(c, 8) + 0.45) as (figure, axes):
+    with canvas((r + 0.7) * (WIDTH - 2) / max(c, 8) + 0.5) as (figure, axes):
         _mosaic(axes, np.stack(grey), names, columns, None, 1.0)
         drawn = _mosaic(axes, np.stack(red), names, columns, "OrRd", high)
         x, y = axes.get_xticks(), axes.get_ylim()[0] + 0.15 * n
@@ -93,7 +92,9 @@ def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.
             axes.text(-0.15 * n, y + 0.35 * n * i, f"MSE {word(key, lang)}", ha="right", **place)
             for centre, value in zip(x, values, strict=True):
                 axes.text(centre, y + 0.35 * n * i, number(value, lang, 4), ha="center", **place)
-        bar = figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=25, extend="max", ticks=np.linspace(0, high, 3))
+        bar = figure.colorbar(
+            drawn, ax=axes, shrink=0.5, aspect=25, pad=0.015, extend="max", ticks=np.linspace(0, high, 3)
+        )
         bar.outline.set_visible(False)
         bar.set_label(word("absolute_error", lang))
         localise(bar.ax.yaxis, lang)
@@ -145,7 +146,7 @@ def plot_convolution(image, kernel, result, lang, marks=((0, 0), (1, 1))):
             side, inside = len(grid), np.full(grid.shape, True)
             if key == "input":
                 inside = np.pad(np.full(image.shape, True), 1)
-                axes.imshow(np.where(inside, grid, np.nan), vmin=-0.2, vmax=2.2)
+                axes.imshow(np.where(inside, grid, np.nan), vmin=-0.25, vmax=3)
                 axes.add_patch(Rectangle((0.5, 0.5), n, n, fill=False, edgecolor=GREY, linestyle="--", zorder=3))
             else:
                 axes.imshow(grid, vmin=-2 * abs(grid).max() or -1, vmax=2 * abs(grid).max() or 1, cmap="PuOr")
@@ -227,7 +228,7 @@ def plot_model(walk, image, lang):
                     axes.add_patch(Rectangle((left + k, low + k), sides[i], high, **look))
                 sizes = numerals(" × ".join(map(str, shape)), lang).replace("× ", "×\n" if tight else "× ", 1)
                 total = word("numbers", lang).format(number(np.prod(shape), lang))
-                axes.text(x[i], y - 0.52 * side, sizes, ha="center", va="top", fontsize=9.5, weight="bold")
+                axes.text(x[i], y - 0.55 * side, sizes, ha="center", va="top", fontsize=9.5, weight="bold")
                 axes.text(x[i], y - 0.87, total, ha="center", va="top", fontsize=9, color=GREY)
             said = None
             for i, row in enumerate(layers):
@@ -389,7 +390,6 @@ def plot_maps(maps, labels, lang, axis_names):
     `maps` is a panel's title to its points, `axis_names` the title of a map whose axes have a meaning to their names.
     """
     with canvas(4.3, 1, len(maps)) as (figure, row):
-        halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
         for axes, (title, points) in zip(np.atleast_1d(row), maps.items(), strict=True):
             order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
             colours = np.array(CLASS_COLOURS)[labels[order]]
@@ -398,8 +398,8 @@ def plot_maps(maps, labels, lang, axis_names):
                 counts, x, y = np.histogram2d(*points[labels == c].T, bins=12)
                 i, j = np.unravel_index(counts.argmax(), counts.shape)
                 place = (x[i : i + 2].mean(), y[j : j + 2].mean())
-                look = dict(ha="center", va="center", weight="bold", fontsize=9, color=CLASS_COLOURS[c])
-                axes.text(*place, CLASSES[lang][c], path_effects=halo, **look)
+                frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=CLASS_COLOURS[c], alpha=0.85)
+                axes.text(*place, CLASSES[lang][c], ha="center", va="center", fontsize=9, bbox=frame)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
@@ -408,16 +408,17 @@ def plot_maps(maps, labels, lang, axis_names):
 
 def plot_explained(shares, lang):
     """The variance that the first principal axes hold together: a source's key in WORDS to each axis' share (D,)."""
-    with canvas(3.6) as (figure, axes):
+    with canvas(3.4) as (figure, axes):
         shown = min(len(values) for values in shares.values())
-        for (key, values), colour, below in zip(shares.items(), (BLUE, ORANGE), (True, False), strict=True):
+        for (key, values), colour, mark in zip(shares.items(), (BLUE, ORANGE), "oD", strict=True):
             total = 100 * np.cumsum(values)[:shown]
-            axes.plot(np.arange(1, shown + 1), total, color=colour, marker="o", markersize=3)
-            middle = shown // 3
-            place = dict(xytext=(8, -14) if below else (-8, 10), textcoords="offset points")
-            style = dict(color=colour, weight="bold", ha="left" if below else "right")
-            axes.annotate(word(key, lang), (middle + 1, total[middle]), **place, **style)
+            axes.plot(np.arange(1, shown + 1), total, color=colour, marker=mark, markersize=4)
+            axes.text(1.02 * shown, total[-1], word(key, lang), color=colour, va="center", weight="bold")
+        axes.axvline(2, color=GREY, linestyle="--", linewidth=1.5)
+        axes.text(2 + shown / 60, 4, word("pca_map", lang), color=GREY)
         axes.set(xlabel=word("axes_counted", lang), ylabel=word("variance_explained", lang), ylim=(0, 103))
+        axes.set_xlim(0, 1.22 * shown)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
     return figure
@@ -425,13 +426,13 @@ def plot_explained(shares, lang):
 
 def plot_overlap(overlaps, lang):
     """How much of each class's neighbourhood (rows) belongs to which class: a panel's title to (10, 10), in percent."""
-    with canvas(4.6, 1, len(overlaps), sharey=True) as (figure, row):
+    with canvas(3.8, 1, len(overlaps), sharey=True) as (figure, row):
         names = CLASSES[lang]
         for axes, (title, shares) in zip(np.atleast_1d(row), overlaps.items(), strict=True):
             axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
             for (i, j), share in np.ndenumerate(shares):
                 if share >= 0.005:
-                    look = dict(ha="center", va="center", fontsize=9, color=PAPER if share > 0.6 else INK)
+                    look = dict(ha="center", va="center", fontsize=9, color=PAPER if share > 0.55 else INK)
                     axes.text(j, i, number(100 * share, lang, 0), **look)
             axes.set_xticks(range(len(names)), names, rotation=90)
             axes.set_yticks(range(len(names)), names)
@@ -463,6 +464,7 @@ def plot_retrieval(query, found, labels, lang):
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, fill=False, edgecolor=RED, linewidth=1.5))
                 x, y = j * pitch + side + n / 2, i * pitch + n + 0.5
                 axes.text(x, y, CLASSES[lang][c], color=RED, ha="center", va="top", fontsize=9)
+        axes.text(side + n / 2, -2, word("query", lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
             axes.text((start + near.shape[1] / 2) * pitch, -2, title, ha="center", va="bottom", weight="bold")
     return figure
