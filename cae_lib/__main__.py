@@ -5,9 +5,8 @@ A mistake of the user's is one message and exit code 2; interrupts are caught he
 
 import argparse
 import dataclasses
-import os
+import itertools
 import sys
-import time
 
 import yaml
 
@@ -60,9 +59,9 @@ def train_run(options: dict) -> int:
         raise ConfigError(f"run: found {values.get('run')!r}, allowed is a directory; add --run runs/NAME")
     run, dataset = Run(values["run"]), data.load(config)
     if archive and (differences := run.differences(config, code_sha256(*training.CODE), dataset.sha256)):
-        aside = run.path.with_name(f"{run.path.name}.stale-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         with run.lock():  # not from under the hands of another process
-            run.path.rename(aside)
+            names = (run.path.with_name(f"{run.path.name}.stale-{n}") for n in itertools.count(1))
+            aside = run.path.rename(next(path for path in names if not path.exists()))
         print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
     finished = run.state == "finished"
     training.train(config, dataset, run)
