@@ -17,7 +17,10 @@ from cae_lib.text import CLASSES, number, numerals, word
 
 PAPER, INK, FAINT = "#fcfbf8", "#22262b", "#c9c6bd"
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#d55e00", "#007a5a", "#b3261e", "#8250a0", "#6b6b6b"
-CLASS_COLOURS = sns.color_palette("colorblind", 10).as_hex()
+CLASS_COLOURS = (  # Paul Tol's muted scheme, safe for the colour-blind, and grey; neighbouring classes differ most
+    *("#332288", "#555555", "#117733", "#cc6677", "#88ccee"),
+    *("#999933", "#aa4499", "#882255", "#ddcc77", "#44aa99"),
+)
 STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -294,6 +297,7 @@ def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=
     with canvas(2.7) as (figure, axes):
         if bars:
             axes.bar(epochs, values, color=np.where(values > 0, ORANGE, BLUE), width=0.75)
+            axes.set_yscale("symlog", linthresh=1)
         else:
             axes.plot(epochs, values, color=BLUE, **look)
         if threshold is not None:
@@ -385,7 +389,7 @@ def plot_boxes(panels, lang, label, least=None):
 
 
 def plot_maps(maps, labels, lang, axis_names):
-    """Points (N, 2) of each map side by side, coloured by class, with the class's name where it is densest.
+    """Points (N, 2) of each map side by side, coloured by class, with each class's name where it is densest.
 
     `maps` is a panel's title to its points, `axis_names` the title of a map whose axes have a meaning to their names.
     """
@@ -394,12 +398,15 @@ def plot_maps(maps, labels, lang, axis_names):
             order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
             colours = np.array(CLASS_COLOURS)[labels[order]]
             axes.scatter(*points[order].T, c=colours, s=2e4 / (len(points) + 3000), alpha=0.6, linewidths=0)
+            reach, taken = 0.5 * np.ptp(points, axis=0) * (0.4, 0.14), []
             for c in np.unique(labels):
-                counts, x, y = np.histogram2d(*points[labels == c].T, bins=12)
-                i, j = np.unravel_index(counts.argmax(), counts.shape)
-                place = (x[i : i + 2].mean(), y[j : j + 2].mean())
+                counts, *edges = np.histogram2d(*points[labels == c].T, bins=12)
+                x, y = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
+                spots = np.stack([x.ravel(), y.ravel()], axis=1)[np.argsort(-counts, axis=None)]
+                free = [spot for spot in spots if all((abs(spot - other) > reach).any() for other in taken)]
+                taken.append((free or spots)[0])
                 frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=CLASS_COLOURS[c], alpha=0.85)
-                axes.text(*place, CLASSES[lang][c], ha="center", va="center", fontsize=9, bbox=frame)
+                axes.text(*taken[-1], CLASSES[lang][c], ha="center", va="center", fontsize=9, bbox=frame)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
@@ -418,7 +425,7 @@ def plot_explained(shares, lang):
         axes.text(2 + shown / 60, 4, word("pca_map", lang), color=GREY)
         axes.set(xlabel=word("axes_counted", lang), ylabel=word("variance_explained", lang), ylim=(0, 103))
         axes.set_xlim(0, 1.22 * shown)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xticks([tick for tick in MaxNLocator(integer=True).tick_values(0, shown) if tick <= shown])
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
     return figure
@@ -426,19 +433,16 @@ def plot_explained(shares, lang):
 
 def plot_overlap(overlaps, lang):
     """How much of each class's neighbourhood (rows) belongs to which class: a panel's title to (10, 10), in percent."""
-    with canvas(3.8, 1, len(overlaps), sharey=True) as (figure, row):
-        names = CLASSES[lang]
+    names, count = CLASSES[lang], len(overlaps)
+    label = 0.08 * max(map(len, names))  # inches
+    with canvas(0.4 + label + (WIDTH - label) / count, 1, count, sharey=True) as (figure, row):
         for axes, (title, shares) in zip(np.atleast_1d(row), overlaps.items(), strict=True):
-            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            for (i, j), share in np.ndenumerate(shares):
-                if share >= 0.005:
-                    look = dict(ha="center", va="center", fontsize=9, color=PAPER if share > 0.55 else INK)
-                    axes.text(j, i, number(100 * share, lang, 0), **look)
-            axes.set_xticks(range(len(names)), names, rotation=90)
-            axes.set_yticks(range(len(names)), names)
+            cells = [[number(100 * v, lang, 0) if v >= 0.005 else "" for v in shares_of] for shares_of in shares]
+            look = dict(cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, fmt="", annot_kws=dict(size=9))
+            sns.heatmap(shares, ax=axes, annot=np.array(cells), xticklabels=names, yticklabels=names, **look)
+            axes.tick_params(axis="x", rotation=90)
+            axes.tick_params(axis="y", rotation=0)
             axes.set_title(title)
-            axes.spines[:].set_visible(False)
-            axes.grid(False)
     return figure
 
 
