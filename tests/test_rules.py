@@ -1,0 +1,377 @@
+"""The house's rules, read off the files: imports, style, both languages the same, what may be committed."""
+
+import ast
+import importlib.metadata
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from cae_lib import text
+from cae_lib.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+LANGS = ("id", "en")
+REQUIRED = ("00_data_and_model", "01_training", "02_reconstruction", "03_latent_projection", "04_interpolation")
+REQUIRED += ("conclusion",)
+NOTEBOOKS = {name: ROOT / "notebooks" / f"{name}.ipynb" for name in REQUIRED}
+NOTEBOOKS |= {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+ORDER = ("config", "data", "model", "run", "training", "metrics", "latent", "text", "plots", "sweep", "__main__")
+DRAWING = {"matplotlib", "seaborn"}
+FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
+NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
+KNOWS_NOTHING_OF = {
+    "config": {"torch", "numpy"} | DRAWING,
+    "data": DRAWING | NOTEBOOK_TOOLS,
+    "model": FILES | DRAWING | NOTEBOOK_TOOLS,
+    "run": DRAWING | NOTEBOOK_TOOLS,
+    "training": DRAWING | NOTEBOOK_TOOLS,
+    "metrics": FILES | DRAWING | NOTEBOOK_TOOLS | {"torch"},
+    "latent": DRAWING | NOTEBOOK_TOOLS,
+    "text": {"torch"},
+    "plots": FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"},
+}
+MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "cae_lib").glob("*.py")}
+
+
+def committed() -> list[Path]:
+    """What is committed, or would be: neither ignored nor deleted."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("this is no git checkout")
+    return [ROOT / name for name in set(done.stdout.split("\0")) - {""} if (ROOT / name).is_file()]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that is imported anywhere in the tree, `from package import module` as package.module too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+# --- cae_lib -----------------------------------------------------------------------------------------------
+
+
+def test_imports_run_one_way():
+    assert set(MODULES) - {"__init__"} <= set(ORDER), "each module has its place in the order"
+    assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(MODULES)
+    for name, tree in MODULES.items():
+        ours = {i.split(".")[1] for i in imported(tree) if i.startswith("cae_lib.")} & set(ORDER)
+        above = set(ORDER[: ORDER.index(name)]) if name in ORDER else set()
+        assert ours <= above, f"{name}.py imports {sorted(ours - above)}, which stand below it"
+
+
+@pytest.mark.parametrize("name", KNOWS_NOTHING_OF)
+def test_a_module_knows_nothing_of_what_is_not_its_own(name):
+    outside = {i.split(".")[0] for i in imported(MODULES[name])}
+    assert not outside & KNOWS_NOTHING_OF[name]
+
+
+def test_configuration_and_words_load_without_torch():
+    code = "import sys, cae_lib.config, cae_lib.text; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_metrics_open_no_file_and_plots_neither_show_nor_save():
+    calls = {name: [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)] for name, tree in MODULES.items()}
+    named = {name: {getattr(f, "id", getattr(f, "attr", None)) for f in found} for name, found in calls.items()}
+    assert not named["metrics"] & {"open", "load", "save", "savez", "print"}
+    assert not named["plots"] & {"open", "show", "savefig", "display", "print"}
+
+
+def test_nothing_is_done_at_import():
+    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
+    for name, tree in MODULES.items():
+        for node in tree.body[1:]:
+            main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+            assert isinstance(node, allowed) or main, f"{name}.py does something when imported: line {node.lineno}"
+        assert not [n for n in ast.walk(tree) if isinstance(n, ast.Global)], f"{name}.py has global state"
+    assert len(MODULES["__init__"].body) == 1, "__init__.py holds a docstring and no re-exports"
+
+
+def test_the_words_have_both_languages():
+    assert set(text.CLASSES) == set(LANGS) == {path.name for path in (ROOT / "book").glob("??")}
+    for lang in LANGS:
+        assert len(set(text.CLASSES[lang])) == 10
+    shoes_and_bag = [text.CLASSES["en"][label] for label in (5, 7, 8, 9)]
+    assert shoes_and_bag == ["sandal", "sneaker", "bag", "ankle boot"], "the order is that of the labels"
+    assert [text.CLASSES["id"][label] for label in (5, 7, 8, 9)] == ["sandal", "sepatu kets", "tas", "sepatu bot"]
+    for key, words in text.WORDS.items():
+        assert set(words) == set(LANGS) and all(w.strip() for w in words.values()), key
+        assert words["id"].count("{}") == words["en"].count("{}"), key
+    asked = [
+        n.args[0].value
+        for tree in MODULES.values()
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "word" and isinstance(n.args[0], ast.Constant)
+    ]
+    assert asked and set(asked) <= set(text.WORDS)
+
+
+# --- every file --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_has_nothing_to_say(words):
+    done = subprocess.run([sys.executable, "-m", "ruff", *words, "."], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_file_opens_by_saying_what_it_owns():
+    for path in committed():
+        if path.suffix == ".py" and path.read_bytes().strip():  # tests/__init__.py is empty
+            lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
+            assert 1 <= len(lines) <= 5, f"{path.relative_to(ROOT)}: a docstring of {len(lines)} lines"
+
+
+def test_nothing_large_nothing_made_and_nothing_of_one_machine_is_committed():
+    machine = re.compile(r"(?<![\w.])/(?:work|root|home|Users|farm)/[\w.-]+|\.\./" + "shared")
+    unfinished = re.compile(r"\b(?:TO" + "DO|FIX" + r"ME|XX" + r"X)\b")
+    for path in committed():
+        name = path.relative_to(ROOT).as_posix()
+        assert path.stat().st_size <= 600_000, f"{name}: {path.stat().st_size} bytes"
+        assert not name.startswith(("data/", "runs/", "_build/")) and "__pycache__" not in name, name
+        content = path.read_bytes()
+        if b"\0" not in content:
+            found = content.decode("utf-8")
+            for pattern in (machine, unfinished):
+                assert not pattern.search(found), f"{name}: {pattern.search(found)[0]}"
+
+
+# --- what it is made from ------------------------------------------------------------------------------------
+
+
+def packages(lines: list[str]) -> dict[str, str]:
+    """Normalised name → pinned version or ''."""
+    parts = (line.split("#")[0].strip().partition("==") for line in lines)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in parts if name}
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PINS = packages((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
+
+
+def test_every_dependency_is_pinned_once():
+    asked = packages(PROJECT["project"]["dependencies"])
+    assert all(PINS.values()), "constraints.txt holds exact versions only"
+    for name, version in asked.items():
+        assert name in PINS, f"constraints.txt does not pin {name}"
+        assert version in ("", PINS[name]), f"{name}: pyproject.toml asks for {version}, pinned is {PINS[name]}"
+
+
+def test_what_the_code_imports_is_asked_for():
+    distributions = importlib.metadata.packages_distributions()
+    ours = {"cae_lib", "tests", *(path.stem for path in ROOT.glob("book/**/*.py"))}
+    for folder in ("cae_lib", "book", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            roots = {i.split(".")[0] for i in imported(ast.parse(path.read_text(encoding="utf-8")))}
+            for root in roots - ours - set(sys.stdlib_module_names):
+                assert packages(distributions.get(root, [])).keys() & PINS.keys(), f"{path.name} imports {root}"
+
+
+def test_environment_yml_says_nothing_that_pyproject_does_not():
+    found = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = found["dependencies"]
+    assert found["channels"] == ["conda-forge"] and len(conda) == 2 and "pip" in conda
+    python = next(line for line in conda if line.startswith("python="))
+    assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14" and python[7:] in ("3.11", "3.12", "3.13")
+    assert pip == {"pip": ["-c constraints.txt", "-e ."]}
+
+
+# --- both languages ------------------------------------------------------------------------------------------
+
+
+def structure(markdown: str) -> dict[str, list]:
+    """What a text and its translation have in common, each as a sorted list, the headings in order."""
+    prose = re.sub(r"```.*?```", "", markdown, flags=re.S)
+    cited = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", prose)
+    rest = re.sub(r"\{[\w:]+\}`[^`]+`", "", prose)
+    plain = re.sub(r"`[^`\n]+`", "", rest)
+    math = re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", plain, flags=re.S)
+    return {
+        "headings": [len(h) for h in re.findall(r"^(#+) ", prose, flags=re.M)],
+        "citations": sorted(key.strip() for keys in cited for key in keys.split(",")),
+        "math": sorted(re.sub(r"\\(text|mathrm)\{[^}]*\}|\s+|[.,]$", "", "".join(m).replace("{,}", ".")) for m in math),
+        "code": sorted(re.findall(r"`[^`\n]+`", rest)),
+        "links": sorted(re.findall(r"\]\(([^)]+)\)", plain)),
+        "substitutions": re.findall(r"\{\{.+?\}\}", prose),
+        "list items": [len(re.findall(r"^ *(?:[-*]|\d+\.) ", plain, flags=re.M))],
+    }
+
+
+def keys_of_the_bibliography() -> set[str]:
+    return set(re.findall(r"^@\w+\{([^,\s]+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.M))
+
+
+def test_the_prose_pages_are_the_same_in_both_languages():
+    pages = {
+        lang: {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "book" / lang).glob("*.md")} for lang in LANGS
+    }
+    assert set(pages["id"]) == set(pages["en"])
+    assert {"introduction.md", "reflection.md", "bibliography.md", "colophon.md"} <= set(pages["id"])
+    for name in pages["id"]:
+        one, other = (structure(pages[lang][name]) for lang in LANGS)
+        assert one == other, name
+        assert one["headings"].count(1) == 1, f"{name}: one title"
+        assert set(one["citations"]) <= keys_of_the_bibliography(), name
+
+
+def test_the_books_one_list_has_every_page_once():
+    toc = (ROOT / "book" / "toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"^(?:root:| *- file:) *(\S+)", toc, flags=re.M)
+    prose = {path.stem for path in (ROOT / "book" / "id").glob("*.md")}
+    assert len(listed) == len(set(listed)) and set(listed) == prose | set(NOTEBOOKS)
+    in_order = [name for name in listed if name[0].isdigit()]
+    assert in_order == sorted(in_order) and listed.index("conclusion") > listed.index(in_order[-1])
+
+
+# --- notebooks -------------------------------------------------------------------------------------------------
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    assert NOTEBOOKS[name].is_file(), f"notebooks/{name}.ipynb is missing"
+    return nbformat.read(NOTEBOOKS[name], as_version=4)
+
+
+def cells(name: str) -> list:
+    return read(name).cells
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def code_of(name: str) -> list[tuple]:
+    return [(cell, ast.parse(cell.source)) for cell in cells(name) if cell.cell_type == "code"]
+
+
+@each_notebook
+def test_a_notebook_is_valid_and_says_nothing_of_the_machine_it_was_written_on(name):
+    found = read(name)
+    nbformat.validate(found)
+    assert found.metadata.kernelspec.name == "python3"
+    assert "version" not in found.metadata.get("language_info", {})
+    assert len({cell.id for cell in found.cells}) == len(found.cells)
+    for cell in found.cells:
+        assert tags(cell) <= {"lang-id", "lang-en", "parameters", "hide-input"}, tags(cell)
+        assert set(cell.metadata) <= {"tags"}, dict(cell.metadata)
+
+
+@each_notebook
+def test_no_output_is_committed(name):
+    for cell, _ in code_of(name):
+        assert not cell.outputs and cell.execution_count is None
+
+
+@each_notebook
+def test_every_indonesian_cell_stands_before_its_english_twin(name):
+    markdown = [cell for cell in cells(name) if cell.cell_type == "markdown"]
+    assert markdown and all(len(tags(cell) & {"lang-id", "lang-en"}) == 1 for cell in markdown)
+    found = cells(name)
+    for i, cell in enumerate(found):
+        if "lang-id" in tags(cell):
+            assert "lang-en" in tags(found[i + 1]), f"cell {i} has no twin: {cell.source[:60]}"
+        if "lang-en" in tags(cell):
+            assert "lang-id" in tags(found[i - 1]) and i > 0, f"cell {i} has no twin: {cell.source[:60]}"
+            one, other = structure(found[i - 1].source), structure(cell.source)
+            assert one == other, cell.source[:60]
+            assert found[i - 1].source != cell.source
+            assert set(one["citations"]) <= keys_of_the_bibliography()
+    for lang in LANGS:
+        own = [cell.source for cell in found if f"lang-{lang}" in tags(cell)]
+        assert re.match(r"# \S", own[0]) and sum(structure(s)["headings"].count(1) for s in own) == 1, (
+            "one title, first"
+        )
+
+
+@each_notebook
+def test_prose_of_a_notebook_is_plain_and_types_no_result(name):
+    for cell in cells(name):
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\{(?!cite[:\w]*\})[\w:]+\}`", cell.source), "no MyST role but cite"
+            prose = re.sub(r"\$\$.+?\$\$|\$[^$]+\$|`[^`\n]+`|\]\([^)]+\)", "", cell.source, flags=re.S)
+            typed = re.search(r"\d[.,]\d|\d{4,}|\b\d+ dB\b", re.sub(r"Fashion-MNIST|\b(?:19|20)\d\d\b", "", prose))
+            assert not typed, f"a number that looks like a result: …{prose[max(0, typed.start() - 40) : typed.end()]}"
+
+
+@each_notebook
+def test_code_cells_are_short_and_define_nothing(name):
+    sizes = []
+    for cell, tree in code_of(name):
+        sizes.append(len([line for line in cell.source.splitlines() if line.strip()]))
+        assert sizes[-1] <= 15, f"{sizes[-1]} lines: {cell.source[:60]}"
+        for node in ast.walk(tree):
+            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), cell.source[:60]
+            assert not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)), cell.source[:60]
+    assert statistics.median(sizes) <= 6
+
+
+@each_notebook
+def test_the_parameters_are_literals_and_configs_defaults(name):
+    first, *others = (cell for cell in cells(name) if cell.cell_type == "code")
+    assert "parameters" in tags(first) and not [cell for cell in others if "parameters" in tags(cell)]
+    assert first.source.startswith("# Parameters")
+    values = {}
+    for statement in ast.parse(first.source).body:
+        assert isinstance(statement, ast.Assign) and len(statement.targets) == 1
+        values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    assert values.pop("lang") in LANGS and values.pop("run") == "runs/full"
+    defaults = Config().to_dict()
+    assert {key: value for key, value in values.items() if key in defaults and value != defaults[key]} == {}
+
+
+@each_notebook
+def test_no_cell_gives_a_parameters_name_another_meaning(name):
+    """Else a cell that is run a second time in JupyterLab takes the new object for the parameter."""
+    (_, first), *others = code_of(name)
+    parameters = {statement.targets[0].id for statement in first.body}
+    for cell, tree in others:
+        stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        assert not stored & parameters, cell.source[:80]
+
+
+@each_notebook
+def test_what_code_says_it_says_in_both_languages_and_with_the_same_numbers(name):
+    """Each call or dictionary with an `id` has an `en`, and the same names are put into both sentences."""
+    pairs = []
+    for _, tree in code_of(name):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                words = {k.arg: k.value for k in node.keywords}
+            elif isinstance(node, ast.Dict):
+                words = {k.value: v for k, v in zip(node.keys, node.values, strict=True) if isinstance(k, ast.Constant)}
+            else:
+                continue
+            found = {lang: words[lang] for lang in LANGS if lang in words}
+            if found:
+                assert set(found) == set(LANGS), ast.unparse(node)[:80]
+                pairs.append([found[lang] for lang in LANGS])
+    assert pairs
+    for one, other in pairs:
+        filled = [
+            Counter(
+                name.id
+                for value in ast.walk(side)
+                if isinstance(value, ast.FormattedValue)
+                for name in ast.walk(value)
+                if isinstance(name, ast.Name)
+            )
+            for side in (one, other)
+        ]
+        assert filled[0] == filled[1], f"{ast.unparse(one)[:200]}\n{ast.unparse(other)[:200]}"
