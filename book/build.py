@@ -306,7 +306,7 @@ def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
     began = format_datetime(datetime.fromisoformat(facts["started"]), "d MMMM y, HH:mm (xxx)", locale=lang)
     about = {
         "Training began": began,
-        "Training time": f"{number(facts['training_seconds'], lang)} s",
+        "Training time": f"{number(sum(facts['epoch_seconds']), lang, 1)} s",
         "Seed": facts["seed"],
         "Device": facts["device"],
         "Arithmetic": facts["precision"],
@@ -315,6 +315,7 @@ def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
         "System": facts["system"],
         "Trainable parameters": number(facts["parameters"], lang),
         "Training code (SHA-256)": f"`{facts['code_sha256']}`",
+        "Weights (SHA-256)": f"`{facts['weights_sha256']}`",
     }
     settings = {f"`{name}`": shown(value, lang) for name, value in config.to_dict().items()}
     hashes = {name: f"`{digest}`" for name, digest in facts["data_sha256"].items()}

@@ -16,6 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from cae_lib.config import Config
+from cae_lib.run import Run
+from cae_lib.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -75,7 +77,12 @@ def make_run(folder: Path, state="finished", **values) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     facts = dict(state=state, started="2025-01-02T03:04:05+0000", seed=42, device="cpu", precision="float32")
     facts |= dict(processor="P", threads=2, system="S", parameters=123456, code_sha256="ab" * 32)
-    facts |= dict(training_seconds=61.5, versions={"torch": "2.13.0"}, data_sha256={"train-images": "cd" * 32})
+    facts |= dict(
+        epoch_seconds=[30.0, 31.5],
+        weights_sha256="ef" * 32,
+        versions={"torch": "2.13.0"},
+        data_sha256={"train-images": "cd" * 32},
+    )
     (folder / "provenance.json").write_text(json.dumps(facts))
     (folder / "config.json").write_text(json.dumps(Config(**values).to_dict()))
     return folder
@@ -159,6 +166,14 @@ def test_colophon_is_the_runs_own_and_in_the_editions_numbers(tmp_path):
     assert "2 Januari 2025" in tables["run_table"]
     assert "0,00001" in tables["config_table"] and "32 · 64" in tables["config_table"]
     assert "cd" * 32 in tables["data_table"] and "1,2" in tables["times_table"]
+
+
+def test_colophon_reads_what_a_training_writes(tmp_path, tiny, tiny_data):
+    trained = train(tiny, tiny_data, Run(tmp_path / "run"))
+    tables = build.colophon("en", build.read_run(trained.path), {})
+    assert trained.provenance["weights_sha256"] in tables["run_table"]
+    assert trained.provenance["versions"]["torch"] in tables["versions_table"]
+    assert tiny_data.sha256["synthetic"] in tables["data_table"]
 
 
 @pytest.mark.parametrize("state", ["unfinished", "failed", None])
