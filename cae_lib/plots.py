@@ -5,13 +5,15 @@ One style: a light paper card, colour-blind safe colours, the language's decimal
 
 import itertools
 from contextlib import contextmanager
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cae_lib.text import CLASSES, number, numerals, word
 
@@ -66,10 +68,10 @@ def localise(axis, lang: str, digits: int | None = None) -> None:
 # --- images --------------------------------------------------------------------------------------------------
 
 
-def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0):
+def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0, width=WIDTH):
     """Images (R, C, n, n) in [0, high] as a grid; `rows` and `columns` are its labels, as long as the grid or empty."""
     r, c = images.shape[:2]
-    with canvas(r * (WIDTH - 1.2 * bool(rows)) / c + 0.45 * bool(columns)) as (figure, axes):
+    with canvas(r * (width - 1.2 * bool(rows)) / c + 0.45 * bool(columns), width=width) as (figure, axes):
         _mosaic(axes, images, rows, columns, cmap, high)
     return figure
 
@@ -264,30 +266,35 @@ def plot_model(walk, image, lang):
 def plot_loss(history, references, lang):
     """Training and validation loss over the epochs, linear and logarithmic.
 
-    `history` as in history.csv; `references` maps a key in WORDS to a constant loss to compare with, a dotted line.
+    `history` as in history.csv; `references` maps a key in WORDS to a constant loss, dotted in the logarithmic panel.
     """
-    epochs = history["epoch"]
-    look = dict(marker="o" if len(epochs) < 12 else None, markersize=4)
+    epochs, splits = history["epoch"], ("train", "validation")
+    upper = max(splits, key=lambda split: history[f"{split}_loss"][-1])
     with canvas(3.8, 1, 2) as (figure, panels):
-        ends = {split: history[f"{split}_loss"][-1] for split in ("train", "validation")}
         for axes, scale in zip(panels, ("linear", "log"), strict=True):
-            for split, colour in (("train", BLUE), ("validation", ORANGE)):
-                axes.plot(epochs, history[f"{split}_loss"], color=colour, **look)
-                above = split == max(ends, key=ends.get)
-                at = dict(xytext=(5, 1 if above else -1), textcoords="offset points", va="bottom" if above else "top")
-                text = word(split, lang).replace(" ", "\n")
-                axes.annotate(text, (epochs[-1], ends[split]), color=colour, fontsize=9, linespacing=0.95, **at)
-            for key, value in references.items():
-                axes.axhline(value, color=GREY, linestyle=":", linewidth=1.4)
-                axes.text(epochs[-1], value, word(key, lang), color=GREY, fontsize=9, ha="right", va="bottom")
+            for split, colour in zip(splits, (BLUE, ORANGE), strict=True):
+                loss, place = history[f"{split}_loss"], "bottom" if split == upper else "top"
+                axes.plot(epochs, loss, color=colour, marker="o" if len(epochs) < 12 else None, markersize=4)
+                at = dict(xytext=(5, 0), textcoords="offset points", va=place, linespacing=0.95)
+                label = word(split, lang).replace(" ", "\n")
+                axes.annotate(label, (epochs[-1], loss[-1]), color=colour, fontsize=9, **at)
             axes.set(yscale=scale, xlabel=word("epoch", lang), ylabel=word("loss", lang))
             axes.set_title(word(f"{scale}_scale", lang))
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            localise(axes.xaxis, lang)
-            localise(axes.yaxis, lang)
+            _epoch_ticks(axes, lang)
+        halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
+        for key, value in references.items():
+            axes.axhline(value, color=GREY, linestyle=":", linewidth=1.4)
+            look = dict(color=GREY, fontsize=9, ha="right", va="bottom", path_effects=halo)
+            axes.text(epochs[-1], value, word(key, lang), **look)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
     return figure
+
+
+def _epoch_ticks(axes, lang):
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    localise(axes.xaxis, lang)
+    localise(axes.yaxis, lang)
 
 
 def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=False):
@@ -305,9 +312,7 @@ def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=
             place = dict(ha="right", va="bottom", color=RED, fontsize=9)
             axes.text(1, scale * threshold, word("threshold", lang), transform=axes.get_yaxis_transform(), **place)
         axes.set(xlabel=word("epoch", lang), ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        localise(axes.xaxis, lang)
-        localise(axes.yaxis, lang)
+        _epoch_ticks(axes, lang)
     return figure
 
 
@@ -372,16 +377,16 @@ def plot_boxes(panels, lang, label, least=None):
     ):
         for axes, (title, groups) in zip(np.atleast_1d(row), panels.items(), strict=True):
             look = dict(patch_artist=True, showfliers=False, whis=(5, 95), widths=0.6, orientation="horizontal")
-            boxes = axes.boxplot(list(groups.values()), tick_labels=list(groups), **look)
+            boxes = axes.boxplot(list(groups.values()), tick_labels=[fill(name, 20) for name in groups], **look)
             for box, colour in zip(boxes["boxes"], (BLUE, ORANGE, GREEN, PURPLE, GREY, RED), strict=False):
                 box.set(facecolor=(colour, 0.35), edgecolor=colour)
             for line in boxes["medians"]:
                 line.set(color=INK, linewidth=2)
             axes.set(title=title, xlabel=label)
             axes.grid(axis="y", visible=False)
-            axes.set_xlim(least, None)
             localise(axes.xaxis, lang)
         axes.invert_yaxis()
+        axes.set_xlim(least, None)
     return figure
 
 
