@@ -10,7 +10,6 @@ from textwrap import fill
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
-from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -280,18 +279,21 @@ def plot_loss(history, references, lang):
                 axes.annotate(label, (epochs[-1], loss[-1]), color=colour, fontsize=9, **at)
             axes.set(yscale=scale, xlabel=word("epoch", lang), ylabel=word("loss", lang))
             axes.set_title(word(f"{scale}_scale", lang))
-            _epoch_ticks(axes, lang)
-        halo = [patheffects.withStroke(linewidth=3, foreground=PAPER)]
+            _epoch_ticks(axes, epochs, lang)
+            axes.margins(y=0.12)
+        panels[0].set_ylim(0, 1.1 * max(history[f"{split}_loss"].max() for split in splits))
         for key, value in references.items():
             axes.axhline(value, color=GREY, linestyle=":", linewidth=1.4)
-            look = dict(color=GREY, fontsize=9, ha="right", va="bottom", path_effects=halo)
-            axes.text(epochs[-1], value, word(key, lang), **look)
+            start, end = np.abs(np.log(history["train_loss"][[0, -1]] / value))  # the label keeps off the curve
+            place, side = (epochs[0], "left") if start > end else (epochs[-1], "right")
+            axes.text(place, value, word(key, lang), color=GREY, fontsize=9, ha=side, va="bottom")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_locator(NullLocator())
     return figure
 
 
-def _epoch_ticks(axes, lang):
+def _epoch_ticks(axes, epochs, lang):
+    axes.set_xlim(0.5, max([2, *epochs]) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     localise(axes.xaxis, lang)
     localise(axes.yaxis, lang)
@@ -312,7 +314,7 @@ def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=
             place = dict(ha="right", va="bottom", color=RED, fontsize=9)
             axes.text(1, scale * threshold, word("threshold", lang), transform=axes.get_yaxis_transform(), **place)
         axes.set(xlabel=word("epoch", lang), ylabel=label)
-        _epoch_ticks(axes, lang)
+        _epoch_ticks(axes, epochs, lang)
     return figure
 
 
