@@ -278,6 +278,12 @@ def test_the_chooser_leads_to_every_edition(edition):
     assert not chooser.select("script")
 
 
+def test_one_edition_alone_points_to_no_other(tmp_path):
+    assert 'hreflang="en"' not in build.chooser(["id"]) and 'lang="en"' not in build.chooser(["id"])
+    told = build.configuration("id", ["id"], tmp_path, [], None, {})["sphinx"]["config"]["html_context"]
+    assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"
+
+
 def test_a_warning_fails_the_edition_with_the_warning_alone(tmp_path):
     run, notebooks = make_run(tmp_path / "run"), make_notebooks(tmp_path / "notebooks", "en")
     broken = new_notebook(cells=[new_markdown_cell("# T\n\n{cite}`nobody1900` $\\foo{$")])
