@@ -81,8 +81,11 @@ $(RUN)/.trained: $(PARAMS) $(TRAINER)
 	@touch $@
 
 # --- the notebooks, once per language; the second one reads what the first one computed ----------------------
+said = @mkdir -p $(BUILD); [ "$$(cat $@ 2>/dev/null)" = "$(1)" ] || echo "$(1)" > $@
 $(BUILD)/profile: FORCE
-	@mkdir -p $(BUILD); [ "$$(cat $@ 2>/dev/null)" = "$(PROFILE)" ] || echo "$(PROFILE)" > $@
+	$(call said,$(PROFILE))
+$(BUILD)/langs: FORCE
+	$(call said,$(LANGS))
 
 define notebook
 $(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(2).ipynb $(RUN)/.trained $(LIB) $(BUILD)/profile book/execute.py $(3)
@@ -98,8 +101,8 @@ $(RUN)/metrics.json: $(FINDINGS)
 
 # --- the editions ----------------------------------------------------------------------------------------------
 define edition
-$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(RUN)/.trained
-	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD)
+$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(BUILD)/langs
+	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS)
 	@touch $$@
 endef
 $(foreach lang,$(LANGS),$(eval $(call edition,$(lang))))
