@@ -128,6 +128,10 @@ class Page:
         """A share in [0, 1] as percent: 93,1 % in Indonesian, 93.1% in English."""
         return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, " %")
 
+    def quantity(self, value: float, digits: int, unit: str = "") -> str:
+        """A measurement with its unit; with "%" a share in [0, 1] is written as percent."""
+        return self.percent(value, digits) if unit == "%" else f"{self.number(value, digits)} {unit}".strip()
+
     # --- what the reader sees ----------------------------------------------------------------------------
 
     def tell(self, **texts: str) -> None:
@@ -174,10 +178,7 @@ class Page:
         percent. A measurement that is not a number proves nothing.
         """
         holds = bool(RULES[rule](value, threshold))
-        shown, limit = (
-            self.percent(v, digits) if unit == "%" else f"{self.number(v, digits)} {unit}".strip()
-            for v in (value, threshold)
-        )
+        shown, limit = (self.quantity(v, digits, unit) for v in (value, threshold))
         title = f"{self._word('holds' if holds else 'fails')}: {claim[self.lang]}"
         body = f"{self._word('measured')}: {measure[self.lang]} = **{shown}**. "
         body += f"{self._word('threshold')}: {self._word(rule)} {limit}."
