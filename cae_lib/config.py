@@ -96,8 +96,8 @@ def check_parameters(namespace: dict, *known: str) -> None:
     """
     for cell in namespace.get("In", []):
         if cell.lstrip().startswith("# Parameters"):
-            assignments = (s for s in ast.parse(cell).body if isinstance(s, ast.Assign))
-            _check_names((t.id for s in assignments for t in s.targets), known)
+            assigned = (t for s in ast.parse(cell).body if isinstance(s, ast.Assign) for t in s.targets)
+            _check_names((n.id for t in assigned for n in ast.walk(t) if isinstance(n, ast.Name)), known)
 
 
 def _check_names(names, known) -> None:

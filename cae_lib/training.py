@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from cae_lib.config import Config, UserError
+from cae_lib.config import Config, ConfigError, UserError
 from cae_lib.data import Dataset
-from cae_lib.model import ConvAutoencoder
+from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.run import Run, RunError, code_sha256
 
 CODE = ("data", "model", "training")  # the modules that decide the weights
@@ -51,9 +51,10 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
     if run.state == "failed":
         raise TrainingError(f"run: {run.path} has failed before: {run.provenance['reason']}")
     if run.state != "finished":
+        check_fit(config, len(dataset.train_images))
+        device = choose_device(config.device)
+        dtype = choose_precision(config.precision, device)
         with run.lock(), deferred_signals() as signals:
-            device = choose_device(config.device)
-            dtype = choose_precision(config.precision, device)
             run.begin(config, provenance(config, dataset, device, dtype))
             with deterministic(device):
                 fit(config, dataset, run, device, dtype, signals)
@@ -120,6 +121,16 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
             if signals and done < total:
                 raise Interrupted(run, epoch + 1, signals[0])
     run.end("finished", epoch_seconds=[round(s, 2) for s in seconds[:-1]])
+
+
+def check_fit(config: Config, count: int) -> None:
+    """Raise `ConfigError`, before anything is written, where the model cannot be built or trained on `count` images."""
+    sizes = encoder_sizes(config.image_size, config.channels)
+    if sizes[-1] == 1 and count % config.batch_size == 1:
+        raise ConfigError(
+            f"batch_size: found {config.batch_size}, which leaves one of {count} images over, and BatchNorm needs two "
+            f"values of each 1×1 map; choose another batch_size or one width less"
+        )
 
 
 def shuffled(count: int, config: Config, epoch: int, device: torch.device) -> tuple[Tensor, ...]:

@@ -312,14 +312,16 @@ def test_prose_of_a_notebook_is_plain_and_types_no_result(name):
 
 @each_notebook
 def test_code_cells_are_short_and_define_nothing(name):
-    sizes = []
+    """The parameters are a list, as long as Config; the median is of what the book's readers see unfolded."""
+    seen = []
     for cell, tree in code_of(name):
-        sizes.append(len([line for line in cell.source.splitlines() if line.strip()]))
-        assert sizes[-1] <= 15, f"{sizes[-1]} lines: {cell.source[:60]}"
+        length = len([line for line in cell.source.splitlines() if line.strip()])
+        assert length <= 15 or "parameters" in tags(cell), f"{length} lines: {cell.source[:60]}"
+        seen += [length] if not {"hide-input", "parameters"} & set(tags(cell)) else []
         for node in ast.walk(tree):
             assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef), cell.source[:60]
             assert not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)), cell.source[:60]
-    assert statistics.median(sizes) <= 6
+    assert not seen or statistics.median(seen) <= 6
 
 
 @each_notebook

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from cae_lib import training
-from cae_lib.config import UserError
+from cae_lib.config import ConfigError, UserError
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run, RunError
 from cae_lib.training import Interrupted, TrainingError, train
@@ -198,6 +198,19 @@ def test_a_huge_learning_rate_stops_within_the_first_epochs(tiny, tiny_data, tmp
     with pytest.raises(TrainingError, match=r"learning_rate 1e\+30"):
         train(config, tiny_data, Run(tmp_path))
     assert Run(tmp_path).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(channels=(2, 2, 2, 2, 2)), "channels: layer conv5 gets a 1×1 map"),
+        (dict(channels=(2, 2, 2, 2), batch_size=19), "batch_size: found 19, which leaves one of 96 images over"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny, tiny_data, tmp_path, changes, told):
+    with pytest.raises(ConfigError, match=told):
+        train(dataclasses.replace(tiny, **changes), tiny_data, Run(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are():
