@@ -431,7 +431,7 @@ def plot_explained(shares, lang):
         axes.axvline(2, color=GREY, linestyle="--", linewidth=1.5)
         axes.text(2 + shown / 60, 4, word("pca_map", lang), color=GREY)
         axes.set(xlabel=word("axes_counted", lang), ylabel=word("variance_explained", lang), ylim=(0, 103))
-        axes.set_xlim(0, 1.22 * shown)
+        axes.set_xlim(0, max(1.22 * shown, 8))
         axes.set_xticks([tick for tick in MaxNLocator(integer=True).tick_values(0, shown) if tick <= shown])
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
