@@ -171,8 +171,8 @@ class Page:
 
     # --- claims ------------------------------------------------------------------------------------------
 
-    def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> bool:
-        """Hold `value` against `threshold` by `rule` (>=, <=, >, <), show claim, measurement and outcome; the outcome.
+    def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> None:
+        """Hold `value` against `threshold` by `rule` (>=, <=, >, <), show claim, measurement and outcome.
 
         `claim` and `measure` (what was measured) are texts by language. With unit "%" shares in [0, 1] are shown as
         percent. A measurement that is not a number proves nothing.
@@ -189,7 +189,6 @@ class Page:
             | {"measured": float(value), "rule": rule, "threshold": float(threshold), "holds": holds}
             | {"digits": digits, "unit": unit}
         )
-        return holds
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""
