@@ -95,14 +95,14 @@ def slerp(z0: np.ndarray, z1: np.ndarray, steps: int) -> np.ndarray:
     """The path along the great circle, its length growing evenly from ‖z0‖ to ‖z1‖; shapes as in `lerp`.
 
     Shoemake 1985, SIGGRAPH 19:245-254. Codes of (nearly) one direction take the straight path, its limit; for
-    opposite ones no great circle is distinguished, and they take it too.
+    opposite ones, and from or to zero, no great circle is distinguished, and they take it too.
     """
     t = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     norms = [np.linalg.norm(z, axis=-1, keepdims=True)[..., None, :] for z in (z0, z1)]
     u0, u1 = (z[..., None, :] / np.maximum(n, 1e-12) for z, n in zip((z0, z1), norms, strict=True))
     angle = np.arccos(np.clip((u0 * u1).sum(axis=-1, keepdims=True), -1, 1))
     sine = np.sin(angle)
-    straight = sine < 1e-4
+    straight = (sine < 1e-4) | (np.minimum(*norms) == 0)
     sine = np.where(straight, 1, sine)
     path = (np.sin((1 - t) * angle) * u0 + np.sin(t * angle) * u1) / sine * ((1 - t) * norms[0] + t * norms[1])
     return np.where(straight, lerp(z0, z1, steps), path)

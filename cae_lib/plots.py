@@ -410,6 +410,7 @@ def plot_maps(maps, labels, lang, axis_names):
                 counts, *edges = np.histogram2d(*points[labels == c].T, bins=12)
                 x, y = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
                 spots = np.stack([x.ravel(), y.ravel()], axis=1)[np.argsort(-counts, axis=None)]
+                spots = spots.clip(points.min(axis=0), points.max(axis=0))  # a flat map's bins are wider than it
                 free = [spot for spot in spots if all((abs(spot - other) > reach).any() for other in taken)]
                 taken.append((free or spots)[0])
                 frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=CLASS_COLOURS[c], alpha=0.85)
