@@ -37,6 +37,8 @@ class Run:
     """The directory of one training; a relative path counts from the project's folder."""
 
     def __init__(self, path: str | Path):
+        if not isinstance(path, str | Path) or not str(path).strip():
+            raise RunError(f"run: found {path!r}, allowed is a directory, such as runs/full")
         self.path = project_path(path)
 
     # --- what the directory says -------------------------------------------------------------------------
