@@ -1,9 +1,7 @@
 """What each change to the model or the training is worth: validation MSE and k-NN accuracy over seeds.
 
-    python benchmarks/ablation.py --epochs 10 --seeds 3            # all variants → benchmarks/ablation.csv
-    python benchmarks/ablation.py --epochs 40 --only 'GELU'        # one, at the report's length
-
-Rows that the table already has are not measured again. The test images are not looked at.
+`python benchmarks/ablation.py --epochs 10 --seeds 3` adds to benchmarks/ablation.csv what it lacks and prints the
+table. The test images are not looked at.
 """
 
 import argparse

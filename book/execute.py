@@ -34,7 +34,13 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the kernel inherits it, wherever it stands
     try:
         papermill.execute_notebook(
-            *(str(options.source), str(failed), values), kernel_name="python3", cwd=str(ROOT), progress_bar=False
+            str(options.source),
+            str(failed),
+            values,
+            kernel_name="python3",
+            cwd=str(ROOT),
+            progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # not how the kernel is connected, for every notebook
         )
     except PapermillExecutionError as error:
         print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
