@@ -20,8 +20,8 @@ from cae_lib.config import Config
 
 TABLE = Path(__file__).with_name("ablation.csv")
 VARIANTS = {  # each changes one thing of the first
-    "ReLU": {},
-    "GELU": dict(activation=nn.GELU),
+    "GELU": {},
+    "ReLU": dict(activation=nn.ReLU),
     "SiLU": dict(activation=nn.SiLU),
     "leaky ReLU": dict(activation=nn.LeakyReLU),
     "no BatchNorm": dict(norm=nn.Identity),
@@ -34,8 +34,6 @@ VARIANTS = {  # each changes one thing of the first
     "EMA .999": dict(ema=0.999),
     "warm-up": dict(warmup=500),
     "one cycle to 3e-3": dict(peak=3e-3, warmup=0.25),
-    "GELU, one cycle to 3e-3": dict(activation=nn.GELU, peak=3e-3, warmup=0.25),
-    "GELU, widths 32-128": dict(activation=nn.GELU, channels=(32, 128)),
 }
 
 
@@ -47,7 +45,7 @@ def build(config: Config, activation=None, norm=None, kernel=None) -> nn.Module:
     model.KERNEL, model.PADDING = 3, 1
     for part in net.children():
         for name, layer in part.named_children():
-            if activation and name.startswith("relu"):
+            if activation and name.startswith("gelu"):
                 setattr(part, name, activation())
             if norm and isinstance(layer, nn.BatchNorm2d):
                 setattr(part, name, norm(layer.num_features))

@@ -47,9 +47,11 @@ class Config:
     latent_dim: int = _p(64, "the bottleneck: numbers kept of each image", low=1, high=1024)
     epochs: int = _p(40, "passes over the training images", low=1, high=10_000)
     batch_size: int = _p(128, "images per step", low=2, high=60_000)
-    learning_rate: float = _p(1e-3, "Adam's initial step size", above=0.0)
+    learning_rate: float = _p(1e-3, "Adam's step size: the initial one, or one-cycle's highest", above=0.0)
     weight_decay: float = _p(1e-5, "L2 penalty inside Adam", low=0.0)
-    schedule: str = _p("cosine", "how the learning rate falls", choices=("cosine", "plateau", "constant"))
+    schedule: str = _p(
+        "cosine", "how the learning rate changes", choices=("cosine", "one-cycle", "plateau", "constant")
+    )
     seed: int = _p(42, "initial weights, order of the images, the validation split", low=0, high=2**31 - 1)
     device: str = _p("auto", "auto takes CUDA, then MPS, then the CPU", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = _p(

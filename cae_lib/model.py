@@ -51,7 +51,7 @@ class ConvAutoencoder(nn.Module):
         self.encoder = nn.Sequential()
         for i, (c_in, c_out) in enumerate(itertools.pairwise(widths), start=1):
             conv = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, bias=False)  # BatchNorm brings the bias
-            self._append(self.encoder, i, conv=conv, norm=nn.BatchNorm2d(c_out), relu=nn.ReLU())
+            self._append(self.encoder, i, conv=conv, norm=nn.BatchNorm2d(c_out), gelu=nn.GELU())
         self._append(self.encoder, "", flatten=nn.Flatten(), linear=nn.Linear(flat, config.latent_dim))
 
         self.decoder = nn.Sequential()
@@ -60,7 +60,7 @@ class ConvAutoencoder(nn.Module):
             # Without output_padding the walk back gives 2n − 1: an even size needs one pixel more.
             extra = self.sizes[i - 1] - (2 * self.sizes[i] - 1)
             conv = nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)
-            self._append(self.decoder, i, norm=nn.BatchNorm2d(widths[i]), relu=nn.ReLU(), deconv=conv)
+            self._append(self.decoder, i, norm=nn.BatchNorm2d(widths[i]), gelu=nn.GELU(), deconv=conv)
         self._append(self.decoder, "", sigmoid=nn.Sigmoid())
 
     @staticmethod

@@ -207,7 +207,7 @@ def plot_model(walk, image, lang):
 
     Each map stands over its twin of the same size; the maps' sides are to scale. `image` (n, n) in [0, 1] goes in.
     """
-    steps = [row for row in walk if row.kind not in ("BatchNorm2d", "ReLU", "Sigmoid")]
+    steps = [row for row in walk if row.kind not in ("BatchNorm2d", "GELU", "Sigmoid")]
     down, up = steps[: len(steps) // 2], steps[: len(steps) // 2 - 1 : -1]  # the layers above and below, left to right
     shapes = [down[0].input, *(row.output for row in down)]  # image, maps, flat vector, code
     tight = len(shapes) > 5

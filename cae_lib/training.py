@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.run import Run, RunError, code_sha256
 
 CODE = ("data", "model", "training")  # the modules that decide the weights
+SHAPES: dict[str, Callable[[float], float]] = {  # share of the learning rate after a share t of the training
+    "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,  # Loshchilov & Hutter 2017, without restarts
+    "one-cycle": lambda t: t / 0.25 if t < 0.25 else SHAPES["cosine"]((t - 0.25) / 0.75),  # Smith & Topin 2019
+}
 
 
 class TrainingError(UserError):
@@ -85,8 +90,8 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
             epoch, step, start = done // steps, done % steps, time.perf_counter()
             model.train()
             for batch in shuffled(len(images), config, epoch, device)[step:]:
-                if config.schedule == "cosine":
-                    adam.param_groups[0]["lr"] = config.learning_rate * (1 + math.cos(math.pi * done / total)) / 2
+                if config.schedule in SHAPES:
+                    adam.param_groups[0]["lr"] = config.learning_rate * SHAPES[config.schedule](done / total)
                 x = images[batch].float().div_(255)  # (B, 1, n, n)
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                     x_hat = model(x)  # (B, 1, n, n)
@@ -107,7 +112,8 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
                 run.save_history(history)
                 if not all(map(math.isfinite, row.values())):
                     fail(run, config, row)
-                plateau.step(row["validation_loss"]) if config.schedule == "plateau" else None
+                if config.schedule == "plateau":
+                    plateau.step(row["validation_loss"])
                 if row["validation_loss"] < best:
                     best = row["validation_loss"]
                     run.save_weights(model.state_dict())

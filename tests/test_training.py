@@ -57,7 +57,7 @@ def interrupt_at_step(monkeypatch, step: int, number=signal.SIGTERM) -> None:
     monkeypatch.setattr(training.F, "mse_loss", mse_loss)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "plateau", "constant"])
 def test_two_trainings_give_the_same_bits(tiny, tiny_data, tmp_path, schedule):
     config = dataclasses.replace(tiny, schedule=schedule)
     runs = [train(config, tiny_data, Run(tmp_path / name)) for name in "ab"]
@@ -156,6 +156,9 @@ def test_learning_rates_follow_the_schedule(tiny, tiny_data, tmp_path, monkeypat
 
     last_steps = np.array([5, 11, 17])
     assert rates("cosine") == pytest.approx(tiny.learning_rate * (1 + np.cos(np.pi * last_steps / 18)) / 2)
+    assert rates("one-cycle") == pytest.approx(
+        tiny.learning_rate * (1 + np.cos(np.pi * (last_steps / 18 - 0.25) / 0.75)) / 2
+    )  # after the rise over the first quarter
     assert rates("constant") == pytest.approx(tiny.learning_rate)
     monkeypatch.setattr(training, "mse", lambda *_: 0.1)  # no epoch is better than the first
     falling = rates("plateau", epochs=10)  # three epochs of patience, then half
