@@ -126,7 +126,7 @@ class Page:
 
     def percent(self, share: float, digits: int = 1) -> str:
         """A share in [0, 1] as percent: 93,1 % in Indonesian, 93.1% in English."""
-        return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, " %")
+        return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, "\N{NO-BREAK SPACE}%")
 
     def quantity(self, value: float, digits: int, unit: str = "") -> str:
         """A measurement with its unit; with "%" a share in [0, 1] is written as percent."""
