@@ -450,7 +450,7 @@ def plot_overlap(overlaps, lang):
             sns.heatmap(shares, ax=axes, annot=np.array(cells), xticklabels=names, yticklabels=names, **look)
             axes.tick_params(axis="x", rotation=90)
             axes.tick_params(axis="y", rotation=0)
-            axes.set_title(title[:1].upper() + title[1:])
+            axes.set_title(title)
     return figure
 
 
