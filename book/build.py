@@ -154,6 +154,8 @@ def stage_notebook(notebook, lang: str, figures: Path):
     notebook, _ = TagRemovePreprocessor(config=settings).preprocess(copy.deepcopy(notebook), {})
     cells = []
     for cell in notebook.cells:
+        if cells and folded(cells[-1]) and folded(cell) and not cells[-1].outputs:
+            cell.source = f"{cells.pop().source}\n\n{cell.source}"  # one button for code that shows nothing in between
         cells.append(cell)
         if cell.cell_type == "code":
             outputs, cell.outputs = cell.outputs, []
@@ -166,6 +168,10 @@ def stage_notebook(notebook, lang: str, figures: Path):
                     cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
     notebook.cells = cells
     return notebook
+
+
+def folded(cell) -> bool:
+    return cell.cell_type == "code" and "hide-input" in cell.metadata.get("tags", [])
 
 
 def myst(output, figures: Path) -> str:

@@ -117,6 +117,13 @@ def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
     assert not any(cell.source == "*Loss falls.*" for cell in staged.cells), "the caption stands in the figure"
 
 
+def test_folded_code_that_shows_nothing_in_between_has_one_button(tmp_path):
+    sources = [code("a = 1", tags=["hide-input"]), code("b = 2", tags=["hide-input"])]
+    told = code("tell()", markdown("tell", "It falls."), tags=["hide-input"])
+    staged = build.stage_notebook(new_notebook(cells=[*sources, told, *sources, code("shown")]), "en", tmp_path).cells
+    assert [c.source for c in staged] == ["a = 1\n\nb = 2\n\ntell()", "It falls.", "a = 1\n\nb = 2", "shown"]
+
+
 def test_staging_leaves_the_executed_notebook_as_it_is(tmp_path):
     executed = notebook()
     before = json.dumps(executed)
