@@ -90,7 +90,7 @@ def test_each_language_names_ten_different_classes():
 
 @pytest.mark.parametrize("lang", ["fr", "ID", "", None, 5])
 def test_a_page_in_an_unknown_language_is_refused(lang):
-    with pytest.raises(ConfigError, match="lang: found .*allowed are id, en"):
+    with pytest.raises(ConfigError, match=r"lang: found .*allowed are id, en"):
         Page(lang, "x")
 
 
