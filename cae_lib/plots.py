@@ -106,12 +106,13 @@ def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.
 
 
 def _mosaic(axes, images, rows, columns, cmap, high):
-    r, c, n, gap = *images.shape[:3], max(1, images.shape[2] // 14)
+    r, c, h, w = images.shape
+    gap = max(1, h // 14)
     padded = np.pad(images, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
-    mosaic = padded.swapaxes(1, 2).reshape(r * (n + gap), c * (n + gap))[:-gap, :-gap]
-    axes.set_yticks((n - 1) / 2 + (n + gap) * np.arange(len(rows)), rows)
+    mosaic = padded.swapaxes(1, 2).reshape(r * (h + gap), c * (w + gap))[:-gap, :-gap]
+    axes.set_yticks((h - 1) / 2 + (h + gap) * np.arange(len(rows)), rows)
     labels = [label.replace(" ", "\n") for label in columns]
-    axes.set_xticks((n - 1) / 2 + (n + gap) * np.arange(len(columns)), labels, va="bottom", fontsize=9)
+    axes.set_xticks((w - 1) / 2 + (w + gap) * np.arange(len(columns)), labels, va="bottom", fontsize=9)
     axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(False)
@@ -231,7 +232,8 @@ def plot_model(walk, image, lang):
                     look = dict(facecolor=PAPER if is_map else FAINT, edgecolor=colour)
                     axes.add_patch(Rectangle((left + k, low + k), sides[i], high, **look))
                 sizes = numerals(" × ".join(map(str, shape)), lang).replace("× ", "×\n" if tight else "× ", 1)
-                total = word("numbers", lang).format(number(np.prod(shape), lang))
+                total = number(np.prod(shape), lang)
+                total = total if tight and i else word("numbers", lang).format(total)
                 axes.text(x[i], y - 0.55 * side, sizes, ha="center", va="top", fontsize=9.5, weight="bold")
                 axes.text(x[i], y - 0.87, total, ha="center", va="top", fontsize=9, color=GREY)
             said = None
@@ -285,7 +287,7 @@ def plot_loss(history, references, lang):
         for key, value in references.items():
             axes.axhline(value, color=GREY, linestyle=":", linewidth=1.4)
             start, end = np.abs(np.log(history["train_loss"][[0, -1]] / value))  # the label keeps off the curve
-            place, side = (epochs[0], "left") if start > end else (epochs[-1], "right")
+            place, side = (epochs[0], "left") if start >= end else (epochs[-1], "right")
             axes.text(place, value, word(key, lang), color=GREY, fontsize=9, ha=side, va="bottom")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -465,18 +467,19 @@ def plot_retrieval(query, found, labels, lang):
         starts.append(sum(block.shape[1] for block in images) + 1)
         images += [none, near]
         classes += [labels[:, None], near_labels]
-    side, bottom = n // 7, 2 * (n // 7)
+    side, bottom = n // 7, 4 * (n // 7)  # room for a name in two lines
     cells = np.pad(np.concatenate(images, axis=1), ((0, 0), (0, 0), (0, bottom), (side, side)), constant_values=np.nan)
-    pitch = n + bottom + max(1, (n + bottom) // 14)  # _mosaic's
-    with canvas(cells.shape[0] * (WIDTH - 1.2) / cells.shape[1] + 0.4) as (figure, axes):
+    across, down = (size + max(1, (n + bottom) // 14) for size in (n + 2 * side, n + bottom))  # from cell to cell
+    with canvas(len(cells) * down * (WIDTH - 1.2) / (cells.shape[1] * across) + 0.4) as (figure, axes):
         _mosaic(axes, cells, [CLASSES[lang][c] for c in labels], (), None, 1.0)
         for (i, j), c in np.ndenumerate(np.concatenate(classes, axis=1)):
             if c != labels[i]:
-                corner = (j * pitch + side - 1, i * pitch - 1)
+                corner = (j * across + side - 1, i * down - 1)
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, fill=False, edgecolor=RED, linewidth=1.5))
-                x, y = j * pitch + side + n / 2, i * pitch + n + 0.5
-                axes.text(x, y, CLASSES[lang][c], color=RED, ha="center", va="top", fontsize=9)
+                x, y = j * across + side + n / 2, i * down + n + 0.5
+                name = CLASSES[lang][c].replace(" ", "\n")
+                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
         axes.text(side + n / 2, -2, word("query", lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
-            axes.text((start + near.shape[1] / 2) * pitch, -2, title, ha="center", va="bottom", weight="bold")
+            axes.text((start + near.shape[1] / 2) * across, -2, title, ha="center", va="bottom", weight="bold")
     return figure

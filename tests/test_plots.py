@@ -1,0 +1,233 @@
+"""`plots`: every figure is drawn from toy data in both languages, and what it says is read back from the figure."""
+
+import functools
+import inspect
+import itertools
+import re
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from cae_lib import plots
+from cae_lib.config import Config
+from cae_lib.model import ConvAutoencoder, shape_walk
+from cae_lib.text import CLASSES, WORDS, number, numerals, word
+
+LANGS = ("id", "en")
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((10, 6, 14, 14))
+LABELS = np.repeat(np.arange(10), 30)
+CENTRES = 10 * np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 10, endpoint=False)])
+POINTS = CENTRES[LABELS] + RNG.normal(size=(300, 2))
+ERRORS = {"autoencoder": RNG.uniform(0.001, 0.02, 10), "pca": RNG.uniform(0.02, 0.04, 10)}
+NEIGHBOURS = RNG.integers(0, 10, (10, 4))
+
+
+def history(epochs: int, gap: float = 0.02) -> dict:
+    epoch = np.arange(1.0, epochs + 1)
+    train = 0.0042 + 0.02 * np.exp(-epoch / 6)
+    return dict(epoch=epoch, train_loss=train, validation_loss=train * (1 + gap))
+
+
+def walk(channels=(32, 64), size=28, latent=64):
+    config = Config(dataset="synthetic", channels=channels, image_size=size, latent_dim=latent)
+    return shape_walk(ConvAutoencoder(config))
+
+
+def curve(lang, epochs=40, **options):
+    label = {"id": "Selisih (%)", "en": "Gap (%)"}[lang]
+    return plots.plot_curve(np.arange(1, epochs + 1), np.linspace(-0.035, 0.025, epochs), label, lang, **options)
+
+
+BASELINES = {"mean_image": 0.0875, "pca": 0.0102}
+CASES = {  # "function" or "function: what is special"
+    "plot_images": lambda lang: plots.plot_images(IMAGES, lang, CLASSES[lang]),
+    "plot_images: columns": lambda lang: plots.plot_images(IMAGES[:, :2].swapaxes(0, 1), lang, (), CLASSES[lang]),
+    "plot_images: unlabelled": lambda lang: plots.plot_images(IMAGES, lang, width=5),
+    "plot_reconstructions": lambda lang: plots.plot_reconstructions(
+        IMAGES[:, 0], dict(autoencoder=IMAGES[:, 1], pca=IMAGES[:, 2]), ERRORS, lang, CLASSES[lang]
+    ),
+    "plot_class_counts": lambda lang: plots.plot_class_counts(
+        dict(train=np.full(10, 5500) + np.arange(10), validation=np.full(10, 500)), lang
+    ),
+    "plot_convolution": lambda lang: plots.plot_convolution(
+        np.eye(6), np.array([[-1, 0, 1]] * 3), np.array([[1, 0, -1], [2, 0, -2], [0, 0, 0.5]]), lang
+    ),
+    "plot_strides": lambda lang: plots.plot_strides(6, lang),
+    "plot_strides: odd": lambda lang: plots.plot_strides(5, lang),
+    "plot_model": lambda lang: plots.plot_model(walk(), IMAGES[0, 0], lang),
+    "plot_model: one layer": lambda lang: plots.plot_model(walk((4,), 9, 2), IMAGES[0, 0], lang),
+    "plot_model: six layers": lambda lang: plots.plot_model(
+        walk((8, 16, 32, 64, 128, 512), 64, 256), IMAGES[0, 0], lang
+    ),
+    "plot_loss": lambda lang: plots.plot_loss(history(40), BASELINES, lang),
+    "plot_loss: better on validation": lambda lang: plots.plot_loss(history(20, -0.1), BASELINES, lang),
+    "plot_loss: two epochs": lambda lang: plots.plot_loss(history(2), BASELINES, lang),
+    "plot_loss: one epoch": lambda lang: plots.plot_loss(history(1), BASELINES, lang),
+    "plot_curve": lambda lang: curve(lang, percent=True, threshold=0.1),
+    "plot_curve: bars": lambda lang: curve(lang, percent=True, bars=True),
+    "plot_curve: no epoch": lambda lang: curve(lang, 0, percent=True, bars=True),
+    "plot_class_errors": lambda lang: plots.plot_class_errors(ERRORS, CLASSES[lang], lang),
+    "plot_error_histogram": lambda lang: plots.plot_error_histogram(
+        {key: RNG.lognormal(np.log(v.mean()), 0.5, 1000) for key, v in ERRORS.items()}, lang
+    ),
+    "plot_spectrum": lambda lang: plots.plot_spectrum(
+        dict(autoencoder=np.array([0.99, 0.9, 0.6, 0.3]), pca=np.array([0.98, 0.7, 0.3, 0.1])), lang
+    ),
+    "plot_boxes": lambda lang: plots.plot_boxes(
+        {word(p, lang): {word(k, lang): RNG.random(50) for k in ("linear", "spherical")} for p in ("codes", "pixels")},
+        lang,
+        word("error", lang),
+        least=0,
+    ),
+    "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
+    "plot_explained": lambda lang: plots.plot_explained(
+        dict(codes=np.full(64, 1 / 64), pixels=np.linspace(1.8, 0, 64) / 64), lang
+    ),
+    "plot_overlap": lambda lang: plots.plot_overlap({"PCA": np.full((10, 10), 0.1), "t-SNE": np.eye(10)}, lang),
+    "plot_retrieval": lambda lang: plots.plot_retrieval(
+        IMAGES[:, 0], {word(k, lang): (IMAGES[:, 1:5], NEIGHBOURS) for k in ("codes", "pixels")}, np.arange(10), lang
+    ),
+}
+each_case = pytest.mark.parametrize("case", CASES)
+each_lang = pytest.mark.parametrize("lang", LANGS)
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def draw(figure):
+    """The figure as it is shown: pixels (H, W, 4), and every visible text with its place in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = []
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip():
+            texts.append((text, text.get_window_extent(renderer)))
+    ticks = {
+        tick_label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.majorTicks, *axis.minorTicks)
+        for tick_label in (tick.label1, tick.label2)
+    }
+    shown = {  # a tick outside the axis is not drawn
+        label
+        for axes in figure.axes
+        if axes.axison
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis._update_ticks()
+        for label in (tick.label1, tick.label2)
+    }
+    return np.asarray(canvas.buffer_rgba()), [(t, box) for t, box in texts if t not in ticks or t in shown]
+
+
+@functools.cache
+def drawn(case: str, lang: str):
+    """A case's figure, its pixels and its texts; each is drawn once for all tests."""
+    figure = CASES[case](lang)
+    return figure, *draw(figure)
+
+
+def words_of(figure) -> list[str]:
+    return [" ".join(text.get_text().split()) for text, _ in draw(figure)[1]]
+
+
+def words_of_case(case: str, lang: str) -> list[str]:
+    return [" ".join(text.get_text().split()) for text, _ in drawn(case, lang)[2]]
+
+
+def test_every_plot_function_is_tried():
+    there = {name for name, _ in inspect.getmembers(plots, inspect.isfunction) if name.startswith("plot_")}
+    assert {case.split(":")[0] for case in CASES} == there
+
+
+@each_lang
+@each_case
+def test_a_figure_is_drawn_within_its_card_and_nothing_is_written_over_another(case, lang):
+    figure, pixels, texts = drawn(case, lang)
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) > 2, "nothing was drawn"
+    assert 3 <= figure.get_size_inches()[0] <= 8 and not any(axes.get_legend() for axes in figure.axes)
+    height, width = pixels.shape[:2]
+    for text, box in texts:
+        assert text.get_fontsize() >= 9, text
+        assert np.isfinite(box.extents).all()
+        inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
+        assert inside, f"{text.get_text()!r} leaves the figure: {box.extents}"
+    for (one, a), (other, b) in itertools.combinations(texts, 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        down = min(a.y1, b.y1) - max(a.y0, b.y0)
+        twice = one.get_text() == other.get_text() and np.allclose(a.extents, b.extents)  # a shared axis' label
+        assert across <= 1 or down <= 3 or twice, f"{one.get_text()!r} lies over {other.get_text()!r}"
+
+
+@each_lang
+@each_case
+def test_numbers_have_the_languages_decimal_sign(case, lang):
+    decimal, group = {"id": ",.", "en": ".,"}[lang]
+    for text in words_of_case(case, lang):
+        for found in re.findall(r"\d+(?:[.,]\d+)+", text):
+            assert re.fullmatch(rf"\d{{1,3}}(?:\{group}\d{{3}})*(?:\{decimal}\d+)?", found), text
+        assert not re.search(r"(?<!\w)-\d", text), f"a hyphen for a minus: {text}"
+
+
+@each_case
+def test_words_are_of_the_figures_language_only(case):
+    figures = {lang: set(words_of_case(case, lang)) for lang in LANGS}
+    pairs = [tuple(w[lang] for lang in LANGS) for w in WORDS.values()] + list(
+        zip(*map(CLASSES.get, LANGS), strict=True)
+    )
+    told = [(i, e) for i, e in pairs if i.lower() != e.lower() and {i, e} & (figures["id"] | figures["en"])]
+    for indonesian, english in told:
+        assert english not in figures["id"] and indonesian not in figures["en"]
+        assert indonesian in figures["id"] and english in figures["en"]
+
+
+@each_lang
+def test_an_axis_is_localised(lang):
+    with plots.canvas(2) as (figure, axes):
+        axes.plot([0, 10_000], [-0.5, 0.5])
+        axes.set_yticks([-0.5, 0.5])
+        plots.localise(axes.xaxis, lang)
+        plots.localise(axes.yaxis, lang, 2)
+    found = words_of(figure)
+    assert number(10_000, lang) in found and number(-0.5, lang, 2) in found
+
+
+@each_lang
+@pytest.mark.parametrize(
+    ("channels", "size", "latent"), [((32, 64), 28, 64), ((4,), 9, 2), ((8, 16, 32, 64), 27, 1024)]
+)
+def test_the_models_drawing_is_true_to_the_model(channels, size, latent, lang):
+    rows = walk(channels, size, latent)
+    figure = plots.plot_model(rows, np.zeros((size, size)), lang)
+    found = words_of(figure)
+    for row in rows[:-1]:
+        if row.output != (latent,):
+            assert numerals(" × ".join(map(str, row.output)), lang) in found
+            total = number(np.prod(row.output), lang)
+            assert {total, word("numbers", lang).format(total)} & set(found)
+    assert f"z {number(latent, lang)}" in found
+    maps = [rows[0].input[-1], *(row.output[-1] for row in rows if row.kind == "Conv2d")]
+    sides = [p.get_width() for p in figure.axes[0].patches if type(p) is Rectangle and p.get_width() == p.get_height()]
+    scale = max(sides) / size
+    assert {round(max(n * scale, 0.1), 6) for n in maps} == {round(side, 6) for side in sides}
+
+
+def test_a_stride_of_two_is_drawn_with_the_cell_that_output_padding_rescues():
+    assert "output_padding" in words_of(plots.plot_strides(6, "en"))
+    assert "output_padding" not in words_of(plots.plot_strides(5, "en"))
+
+
+def test_counts_are_written_in_their_bars():
+    counts = dict(train=np.arange(5500, 5510), validation=np.arange(500, 510))
+    assert {number(k, "id") for c in counts.values() for k in c} <= set(words_of(plots.plot_class_counts(counts, "id")))
+
+
+def test_a_rise_and_a_fall_differ_in_colour_and_side():
+    figure = plots.plot_curve(np.arange(2, 5), [-0.02, 0.01, -0.03], "x", "en", percent=True, bars=True)
+    bars = figure.axes[0].patches
+    assert [bar.get_height() for bar in bars] == pytest.approx([-2, 1, -3])
+    assert len({bar.get_facecolor() for bar in bars}) == 2 and bars[0].get_facecolor() == bars[2].get_facecolor()
