@@ -34,13 +34,13 @@ PAGES   := $(shell sed -n 's/^ *- file: *//p' book/toc.yml)
 NAMES   := $(foreach page,$(PAGES),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
 LIB     := $(wildcard cae_lib/*.py)
 TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py training.py)
-BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -name execute.py -not -name summary.py)
+BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py)
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
 
 executed = $(NAMES:%=$(BUILD)/notebooks/$(1)/%.ipynb)
 FINDINGS := $(filter-out %/conclusion.ipynb,$(foreach lang,$(LANGS),$(call executed,$(lang))))
 
-.PHONY: help report test test-all lab notebooks book serve clean distclean env FORCE
+.PHONY: help report test test-all lab notebooks book serve pictures bench clean distclean env FORCE
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
@@ -68,6 +68,12 @@ serve: book  ## read the book at http://localhost:8000 (PORT=8000)
 
 env:  ## make or find the environment only
 	@echo "the environment: $(PY)"
+
+pictures: notebooks  ## take the README's pictures from the executed notebooks
+	@$(PY) book/pictures.py $(BUILD)/notebooks/$(lastword $(LANGS))
+
+bench: env  ## measure the training beside the textbook loop (a quarter of an hour)
+	$(PY) benchmarks/training.py --out $(BUILD)/bench/training.json
 
 clean:  ## delete the book and the executed notebooks; the trained runs stay
 	rm -rf $(BUILD)

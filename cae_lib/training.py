@@ -209,9 +209,10 @@ def deferred_signals():
 
 
 def bar_style() -> dict:
-    """tqdm's settings: redrawn in a terminal and in a notebook, a line now and then in a log file."""
-    live = sys.stderr.isatty() or "ipykernel" in sys.modules
-    return dict(mininterval=0.5 if live else 20, dynamic_ncols=live, smoothing=0.05, desc="training")
+    """tqdm's settings: redrawn in a terminal and, less often, in a notebook; a line now and then in a log file."""
+    notebook, terminal = "ipykernel" in sys.modules, sys.stderr.isatty()
+    seconds = 2 if notebook else 0.5 if terminal else 20
+    return dict(mininterval=seconds, dynamic_ncols=notebook or terminal, smoothing=0.05, desc="training")
 
 
 def provenance(config: Config, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> dict:
