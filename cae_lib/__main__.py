@@ -1,6 +1,6 @@
 """The command line: `python -m cae_lib fetch` and `train`; the flags are `Config`'s fields.
 
-A mistake of the user's is one message and exit code 2; interrupts are caught here and nowhere else.
+A mistake of the user's is one message and exit code 2, a run in other hands 75, an interrupt 128 + the signal.
 """
 
 import argparse

@@ -55,7 +55,7 @@ def pca_codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def fit_pca(dataset: Dataset, components: int) -> PCA:
-    """The best linear autoencoder: PCA of the training pixels with as many components (Jolliffe 2002).
+    """The best linear autoencoder: PCA of the training pixels with as many components (Jolliffe & Cadima 2016).
 
     Fewer where there are fewer pixels or fewer training images: then it is exact on them.
     """

@@ -24,6 +24,19 @@ from cae_lib.run import Run, RunBusy, RunError, code_sha256, write_atomic
 from cae_lib.training import train
 from tests.conftest import ROOT, TINY
 
+HOLD = """
+import sys, time
+from cae_lib.run import Run
+with Run(sys.argv[1]).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+RECORD = """
+import sys
+from cae_lib.run import Run
+for i in range(20):
+    Run(sys.argv[1]).record(sys.argv[2], {sys.argv[2] + str(i): i}, [])
+"""
 STATE = {"model": {"w": torch.arange(3000.0)}, "done": 7, "history": [{"epoch": 1, "loss": 0.5}]}
 
 
@@ -163,13 +176,7 @@ def test_a_full_disk_leaves_the_earlier_file_whole_and_names_it_and_the_space_ne
 
 
 def test_the_second_writer_is_told_who_holds_the_run_and_a_dead_holder_is_nobody(tmp_path):
-    code = """
-import sys, time
-from cae_lib.run import Run
-with Run(sys.argv[1]).lock():
-    print("held", flush=True)
-    time.sleep(60)"""
-    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
     assert holder.stdout.readline() == b"held\n"
     with (
         pytest.raises(RunBusy, match=rf"being written by process {holder.pid} on .+ since \d{{4}}-"),
@@ -219,12 +226,7 @@ def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
 
 
 def test_records_from_many_processes_all_arrive(tmp_path):
-    code = """
-import sys
-from cae_lib.run import Run
-for i in range(20):
-    Run(sys.argv[1]).record(sys.argv[2], {sys.argv[2] + str(i): i}, [])"""
-    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name], cwd=ROOT) for name in "ab"]
+    writers = [subprocess.Popen([sys.executable, "-c", RECORD, tmp_path, name], cwd=ROOT) for name in "ab"]
     assert [w.wait() for w in writers] == [0, 0]
     assert len(Run(tmp_path).metrics) == 41
 
