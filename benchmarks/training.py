@@ -76,6 +76,7 @@ def textbook(steps: int) -> dict:
 
 def lightning(steps: int) -> dict:
     """The same in Lightning, as its documentation writes it."""
+    data._torchvision_mirrors()  # Lightning imports torchvision
     import lightning as L
 
     class Module(L.LightningModule):
@@ -106,6 +107,7 @@ def keras(steps: int) -> dict:
     import os
 
     os.environ["KERAS_BACKEND"] = "torch"
+    data._torchvision_mirrors()  # Keras imports torchvision
     import keras as K
 
     images = data.load(Config()).train_images[: (steps + 5) * BATCH].permute(0, 2, 3, 1).numpy().astype("float32") / 255

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cae_lib.config import Config, UserError, project_path
+from cae_lib.config import Config, ConfigError, UserError, project_path
 
 SHA256 = {  # of the decompressed content; mirrors recompress, so the sums of the .gz files differ
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -73,8 +73,23 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
     val, fit = order.split([config.validation_size, len(order) - config.validation_size])
     images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
     fit = fit[: config.train_size]
+    if config.normal_class >= 0:  # the test images stay as they are: the other classes are what must be found
+        fit, val = (part[labels[part] == config.normal_class] for part in (fit, val))
+        if min(len(fit), len(val)) < 2:
+            raise ConfigError(
+                f"normal_class: {len(fit)} of {config.train_size} training images and {len(val)} of "
+                f"{config.validation_size} validation images have label {config.normal_class}, but two of each are "
+                f"needed; make train_size and validation_size larger"
+            )
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
     return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
+
+
+def add_noise(x: Tensor, std: float, seed: int) -> Tensor:
+    """x plus white Gaussian noise of standard deviation `std` (pixels in [0, 1], not clipped), the same for a seed."""
+    if std == 0:
+        return x
+    return x + std * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.device)
 
 
 def find(data_dir: str | Path | None = None) -> tuple[Path, str]:

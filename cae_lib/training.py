@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from cae_lib.config import Config, ConfigError, UserError
-from cae_lib.data import Dataset
+from cae_lib.data import Dataset, add_noise
 from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.run import Run, RunError, code_sha256
 
@@ -51,16 +51,16 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
     data, `RunBusy` where another process writes to it, `TrainingError` where the loss is no longer finite and
     `Interrupted` after Ctrl-C or SIGTERM; given again, it then ends with the same bits as if never stopped.
     """
-    if differences := run.differences(config, code_sha256(*CODE), dataset.sha256):
-        raise RunError(f"run: {run.path} was made differently, choose another:\n  " + "\n  ".join(differences))
-    if run.state == "failed":
-        raise TrainingError(f"run: {run.path} has failed before: {run.provenance['reason']}")
+    check_run(config, dataset, run)
     if run.state != "finished":
         check_fit(config, len(dataset.train_images))
         device = choose_device(config.device)
         dtype = choose_precision(config.precision, device)
         with run.lock(), deferred_signals() as signals:
-            run.begin(config, provenance(config, dataset, device, dtype))
+            check_run(config, dataset, run)  # again: another process may have begun it meanwhile
+            run.begin(config, facts := provenance(config, dataset, device, dtype))
+            told = ("device", "processor", "threads", "precision", "parameters")
+            print("training:", ", ".join(f"{name} {facts[name]}" for name in told), file=sys.stderr)
             with deterministic(device):
                 fit(config, dataset, run, device, dtype, signals)
     return run
@@ -94,7 +94,7 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
                     adam.param_groups[0]["lr"] = config.learning_rate * SHAPES[config.schedule](done / total)
                 x = images[batch].float().div_(255)  # (B, 1, n, n)
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    x_hat = model(x)  # (B, 1, n, n)
+                    x_hat = model(add_noise(x, config.noise_std, config.seed + done))  # (B, 1, n, n)
                 loss = F.mse_loss(x_hat.float(), x)
                 adam.zero_grad()
                 loss.backward()
@@ -107,7 +107,8 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
             seconds[-1] += time.perf_counter() - start
             if done % steps == 0:
                 row = dict(epoch=epoch + 1, running_loss=running.item() / len(images))
-                row |= dict(train_loss=mse(model, images[: len(validation)]), validation_loss=mse(model, validation))
+                row |= dict(train_loss=mse(model, images[: len(validation)], config.noise_std))
+                row |= dict(validation_loss=mse(model, validation, config.noise_std))
                 history.append(row | dict(learning_rate=adam.param_groups[0]["lr"]))
                 run.save_history(history)
                 if not all(map(math.isfinite, row.values())):
@@ -127,6 +128,14 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
             if signals and done < total:
                 raise Interrupted(run, epoch + 1, signals[0])
     run.end("finished", epoch_seconds=[round(s, 2) for s in seconds[:-1]])
+
+
+def check_run(config: Config, dataset: Dataset, run: Run) -> None:
+    """Raise where `run` holds something else than the begin, the middle or the end of this very training."""
+    if differences := run.differences(config, code_sha256(*CODE), dataset.sha256):
+        raise RunError(f"run: {run.path} was made differently, choose another:\n  " + "\n  ".join(differences))
+    if run.state == "failed":
+        raise TrainingError(f"run: {run.path} has failed before: {run.provenance['reason']}")
 
 
 def check_fit(config: Config, count: int) -> None:
@@ -153,11 +162,17 @@ def fail(run: Run, config: Config, row: dict) -> None:
 
 
 @torch.inference_mode()
-def mse(model: ConvAutoencoder, images: Tensor, batch: int = 1000) -> float:
-    """Mean squared error of the reconstructions of uint8 images (N, 1, n, n), evaluation mode, float32."""
+def mse(model: ConvAutoencoder, images: Tensor, noise_std: float = 0.0, batch: int = 1000) -> float:
+    """Mean squared error of the reconstructions of uint8 images (N, 1, n, n), evaluation mode, float32.
+
+    With `noise_std` the model sees noisy images, the same at each call, and is judged by the clean ones.
+    """
     model.eval()
-    chunks = (chunk.float().div_(255) for chunk in images.split(batch))
-    return sum(F.mse_loss(model(x), x, reduction="sum").item() for x in chunks) / images.numel()
+    total = 0.0
+    for i, chunk in enumerate(images.split(batch)):
+        x = chunk.float().div_(255)
+        total += F.mse_loss(model(add_noise(x, noise_std, seed=i)), x, reduction="sum").item()
+    return total / images.numel()
 
 
 def choose_device(name: str) -> torch.device:

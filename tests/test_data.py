@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from cae_lib import data
-from cae_lib.config import Config
+from cae_lib.config import Config, ConfigError
 from cae_lib.run import Run
 from cae_lib.training import train
 
@@ -502,3 +502,17 @@ def test_the_real_dataset_can_be_had_from_somewhere(tmp_path, monkeypatch):
     except data.DataError as error:
         pytest.skip(str(error))
     assert [len(data.read_verified(folder, name)) for name in WHOLE] == [47_040_016, 60_008, 7_840_016, 10_008], source
+
+
+def test_one_normal_class_is_trained_and_validated_on_and_the_test_images_stay(tiny):
+    whole, one = data.load(tiny), data.load(dataclasses.replace(tiny, normal_class=3))
+    for split in ("train", "validation"):
+        labels = getattr(whole, f"{split}_labels")
+        assert torch.equal(getattr(one, f"{split}_images"), getattr(whole, f"{split}_images")[labels == 3])
+        assert set(getattr(one, f"{split}_labels").tolist()) == {3}
+    assert torch.equal(one.test_images, whole.test_images)
+
+
+def test_too_few_images_of_the_normal_class_are_named(tiny):
+    with pytest.raises(ConfigError, match=r"normal_class: \d+ of 10 training images .* have label 3, .* larger"):
+        data.load(dataclasses.replace(tiny, train_size=10, validation_size=10, normal_class=3))

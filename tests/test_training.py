@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_last_good_weights
 ):
     real, epochs = training.mse, []
 
-    def mse(model, images):
+    def mse(model, images, noise_std):
         epochs.append(images)
         return math.nan if len(epochs) > 2 else real(model, images)  # two evaluations an epoch
 
@@ -247,3 +247,49 @@ def test_the_validation_images_are_not_trained_on(tiny, tiny_data, tmp_path):
     other = dataclasses.replace(tiny_data, validation_images=255 - tiny_data.validation_images)
     runs = [train(tiny, d, Run(tmp_path / n)) for n, d in (("a", tiny_data), ("b", other))]
     assert_same(*(r.load_checkpoint()["model"] for r in runs))
+
+
+def test_a_denoising_autoencoder_sees_noise_and_is_judged_by_clean_images(tiny, tiny_data, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ConvAutoencoder, "forward", lambda model, x: seen.append(x) or model.decode(model.encode(x)))
+    config = dataclasses.replace(tiny, noise_std=0.3, epochs=1)
+    run = train(config, tiny_data, Run(tmp_path))
+    first = tiny_data.train_images[training.shuffled(96, config, 0, torch.device("cpu"))[0]].float() / 255
+    assert (seen[0] - first).std().item() == pytest.approx(0.3, rel=0.05)
+    x = tiny_data.validation_images.float() / 255
+    y = x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        judged = F.mse_loss(run.model()(y), x).item()
+    assert run.history()["validation_loss"][-1] == pytest.approx(judged, rel=1e-5)
+
+
+def test_stopped_and_resumed_a_denoising_training_ends_with_the_same_bits(tiny, tiny_data, tmp_path, monkeypatch):
+    config = dataclasses.replace(tiny, noise_std=0.3)
+    whole, stopped = train(config, tiny_data, Run(tmp_path / "whole")), Run(tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        interrupt_at_step(patch, 8)
+        with pytest.raises(Interrupted):
+            train(config, tiny_data, stopped)
+    train(config, tiny_data, stopped)
+    assert_same(final_state(whole), final_state(stopped))
+
+
+def test_what_another_process_began_meanwhile_is_refused_under_the_lock(tiny, tiny_data, tmp_path, monkeypatch):
+    real = Run.lock
+
+    def lock(run):
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "lock", real)
+            train(dataclasses.replace(tiny, seed=1), tiny_data, Run(tmp_path))
+        return real(run)
+
+    monkeypatch.setattr(Run, "lock", lock)
+    with pytest.raises(RunError, match="seed: the run has 1, asked is 42"):
+        train(tiny, tiny_data, Run(tmp_path))
+    assert Run(tmp_path).config.seed == 1
+
+
+def test_what_was_chosen_is_announced(tiny, tiny_data, tmp_path, capsys):
+    facts = train(tiny, tiny_data, Run(tmp_path)).provenance
+    told = capsys.readouterr().err.splitlines()[0]
+    assert told.startswith("training: device cpu") and f"precision {facts['precision']}" in told

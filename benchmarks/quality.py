@@ -1,0 +1,56 @@
+"""How good the trained models are on the test images: MSE and k-NN accuracy, mean ± standard deviation over seeds.
+
+    python -m cae_lib train --params notebooks/params/full.yml --seed 43 --run runs/full-43
+    python benchmarks/quality.py runs/full runs/full-43 runs/full-44
+reads finished runs that differ in nothing but the seed, and writes benchmarks/quality.csv.
+"""
+
+import argparse
+import csv
+import dataclasses
+import statistics
+import sys
+from pathlib import Path
+
+from cae_lib import data, latent, metrics, training
+from cae_lib.config import UserError
+from cae_lib.run import Run
+
+TABLE = Path(__file__).with_name("quality.csv")
+
+
+def measure(run: Run) -> dict:
+    """One row: the run's test MSE and its k-NN accuracy (k = 5, codes of the training images → test images)."""
+    config, model = run.config, run.model()
+    dataset = data.load(config)
+    codes = [latent.encode(model, images) for images in (dataset.train_images, dataset.test_images)]
+    knn = metrics.knn_accuracy(codes[0], dataset.train_labels.numpy(), codes[1], dataset.test_labels.numpy())
+    test_mse = training.mse(model, dataset.test_images)
+    return dict(seed=config.seed, epochs=config.epochs, test_mse=round(test_mse, 6), knn_accuracy=round(float(knn), 4))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Run)
+    runs = parser.parse_args().runs
+    try:
+        if len({dataclasses.replace(run.config, seed=0) for run in runs}) > 1:
+            sys.exit("runs: they differ in more than the seed; give runs of one configuration")
+        rows = [measure(run) for run in runs]
+    except UserError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    for name in ("test_mse", "knn_accuracy"):
+        values = [row[name] for row in rows]
+        spread = f" ± {statistics.stdev(values):.5f}" if len(values) > 1 else ""
+        print(f"{name}: {statistics.mean(values):.5f}{spread} over {len(values)} seed(s)")
+    print(f"written to {TABLE}")
+
+
+if __name__ == "__main__":
+    main()
