@@ -222,21 +222,23 @@ def main() -> None:
     if options.worker:
         return print(json.dumps(globals()[options.worker](options.steps)))
 
-    loops = ["textbook", *(n for n in ("lightning", "keras") if find_spec(n)), "ours", "sgemm"]
+    loops = ["textbook", *(n for n in ("lightning", "keras") if find_spec(n)), "ours", "sgemm", "quality"]
     found = {name: [] for name in loops}
     for turn in range(options.rounds):
         for name in loops:
             print(f"round {turn + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
             found[name].append(in_a_process(name, options.steps))
-    print("time to quality", file=sys.stderr, flush=True)
-    tries = [in_a_process("quality", 0) for _ in range(options.rounds)]
 
     def median(name, key):
         return statistics.median(r[key] for r in found[name])
 
     speed, old = median("ours", "images_per_s"), median("textbook", "images_per_s")
-    seconds, share = statistics.median(t["seconds"] for t in tries), speed / BATCH * step_flops()
-    textbook_seconds = TEXTBOOK_EPOCHS * 55_000 / old
+    share, textbook_seconds = speed / BATCH * step_flops(), TEXTBOOK_EPOCHS * 55_000 / old
+    tries = found["quality"]  # each against the textbook loop of its own round: the machine's pace changes
+    ratios = [
+        TEXTBOOK_EPOCHS * 55_000 / r["images_per_s"] / t["seconds"]
+        for r, t in zip(found["textbook"], tries, strict=True)
+    ]
     result = {
         "textbook_images_per_s": old,
         "images_per_s": speed,
@@ -244,9 +246,9 @@ def main() -> None:
         "share_of_sgemm": share / median("sgemm", "flops_per_s"),
         "sgemm_gflops": median("sgemm", "flops_per_s") / 1e9,
         "step_gflop": step_flops() / 1e9,
-        "seconds_to_quality": seconds,
+        "seconds_to_quality": median("quality", "seconds"),
         "textbook_seconds": textbook_seconds,
-        "time_to_quality_ratio": textbook_seconds / seconds,
+        "time_to_quality_ratio": statistics.median(ratios),
         "quality": QUALITY,
         "test_mse": max(t["test_mse"] for t in tries),
         "quality_reached": all(t["test_mse"] <= QUALITY for t in tries),
@@ -256,16 +258,16 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{'':<12}{'images/s':>12}{'outside the step':>20}{'memory':>10}")
-    for name in loops[:-1]:
+    for name in loops[:-2]:
         outside = median(name, "outside_step")
         shown = "–" if math.isnan(outside) else f"{outside:.0%}"
         print(f"{name:<12}{median(name, 'images_per_s'):>12.0f}{shown:>20}{median(name, 'memory_gb'):>7.2f} GB")
     print(f"ours / textbook: {speed / old:.1f} times the images per second")
     print(f"sgemm: {result['sgemm_gflops']:.0f} GFLOP/s; ours uses {result['share_of_sgemm']:.0%} of that rate")
     reached = "reached" if result["quality_reached"] else "NOT reached"
-    print(f"test MSE {QUALITY}: {reached} ({result['test_mse']:.5f} at worst) in {seconds:.0f} s;")
-    ratio = result["time_to_quality_ratio"]
-    print(f"{TEXTBOOK_EPOCHS} textbook epochs take {textbook_seconds:.0f} s, {ratio:.0f} times as long")
+    print(f"test MSE {QUALITY}: {reached} ({result['test_mse']:.5f} at worst) in {result['seconds_to_quality']:.0f} s;")
+    shown = f"{result['time_to_quality_ratio']:.0f} times as long (each round: {', '.join(f'{r:.0f}' for r in ratios)})"
+    print(f"{TEXTBOOK_EPOCHS} textbook epochs take {textbook_seconds:.0f} s, {shown}")
     print(f"written to {options.out}")
 
 

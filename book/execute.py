@@ -5,10 +5,12 @@ The output appears whole or not at all; a failed one is kept beside it as NAME.f
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
+import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
@@ -46,9 +48,24 @@ def main() -> int:
         print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
         print(f"what it had shown until then is in {failed}", file=sys.stderr)
         return 1
+    drop_progress(failed)
     failed.replace(options.output)
     print(f"executed {options.output} ({time.monotonic() - begun:.0f} s)")
     return 0
+
+
+def drop_progress(path: Path) -> None:
+    """Take a training's progress out of a notebook: it is for those who wait, not for the readers."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" and is_progress(o.text))]
+    nbformat.write(notebook, path)
+
+
+def is_progress(text: str) -> bool:
+    """Whether each line is one of `training.train`'s: what it chose, and its progress bar redrawn."""
+    return all(line.startswith("training:") for line in re.split(r"[\r\n]+", text) if line.strip())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +104,12 @@ class Run:
 
         The kernel drops the lock with its holder, however it dies: there are no stale locks to clean up.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / "lock", "a+") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / "lock", "a+")  # noqa: SIM115 (closed two lines below)
+        except OSError as error:
+            raise RunError(f"run: {self.path} cannot be written to ({error.strerror}); name another one") from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -115,6 +119,10 @@ class Run:
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
             file.flush()
             yield
+
+    def beside(self, name: str, config: Config) -> "Run":
+        """The directory, inside this one, of a smaller training beside the main one; another `config`, another one."""
+        return Run(self.path / f"{name}-{hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest()[:8]}")
 
     def begin(self, config: Config, facts: dict) -> None:
         """Name what is about to be trained; a resumed run keeps its first `facts`."""
@@ -204,14 +212,15 @@ class Run:
 def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:
     """Write `path` whole or not at all, keeping what it held as `former`; left alone when it holds `content` already.
 
-    Raises `RunError`, naming the file and the space needed, where the disk is full: nothing is lost then.
+    Raises `RunError`, naming the file and the space needed, where the disk is full, and the reason where it may not
+    be written: nothing is lost then.
     """
     content = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == content:
         return  # the unchanged time stamp tells make that nothing needs to be made anew
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
@@ -221,13 +230,14 @@ def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -
         temporary.replace(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
+            raise RunError(f"{path}: cannot be written ({error.strerror}); what was there before is whole") from None
         raise RunError(
             f"{path}: no space for its {len(content) / 1e6:.1f} MB ({error.strerror}). What was there before is "
             f"whole; make space and give the same command again"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def code_sha256(*modules: str) -> str:

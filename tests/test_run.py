@@ -7,15 +7,19 @@ import os
 import pickle
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 
 from cae_lib import data
 from cae_lib import run as run_module
@@ -321,6 +325,87 @@ def test_spaces_letters_of_any_alphabet_and_a_missing_home_are_no_obstacle(tmp_p
     environment = {k: v for k, v in os.environ.items() if k != "HOME"}
     done = subprocess.run(train_command(path), capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0 and Run(path).state == "finished"
+
+
+@pytest.fixture
+def someone_else() -> dict:
+    """How to start a process that file permissions hold for; root is above them."""
+    return dict(user=65534, group=65534, extra_groups=[]) if os.geteuid() == 0 else {}
+
+
+@pytest.fixture
+def open_folder():
+    """An empty folder that any user may write to."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+def test_a_read_only_source_tree_is_no_obstacle_to_a_run_elsewhere(open_folder, someone_else):
+    tree = open_folder / "tree"
+    shutil.copytree(ROOT / "cae_lib", tree / "cae_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [*tree.rglob("*"), tree]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    given = dict(cwd=tree, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tree)}, **someone_else)
+    done = subprocess.run(train_command(open_folder / "r"), **given)
+    assert done.returncode == 0, done.stderr
+    assert Run(open_folder / "r").state == "finished" and sorted(p.name for p in tree.iterdir()) == ["cae_lib"]
+    inside = subprocess.run(train_command("runs/r"), **given)
+    assert inside.returncode == 2
+    assert f"run: {tree / 'runs' / 'r'} cannot be written to (Permission denied); name another" in inside.stderr
+    tree.chmod(0o755)
+
+
+@pytest.fixture
+def small_disk(open_folder):
+    """A file system of its own with 600 kB: a tmpfs, for which one must be root."""
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", open_folder], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a small tmpfs is not allowed here; the file-size limit above stands for it")
+    yield open_folder
+    subprocess.run(["umount", open_folder], check=True)
+
+
+def test_a_disk_that_fills_up_stops_the_training_and_space_lets_it_go_on(small_disk, tmp_path):
+    whole, run = Run(tmp_path / "whole"), Run(small_disk / "r")
+    subprocess.run(train_command(whole.path), check=True, capture_output=True, cwd=ROOT)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(500_000))
+    full = subprocess.run(train_command(run.path), capture_output=True, text=True, cwd=ROOT)
+    assert full.returncode == 2 and "Traceback" not in full.stderr
+    assert "no space for its" in full.stderr and "No space left on device" in full.stderr
+    filler.unlink()
+    subprocess.run(train_command(run.path), check=True, capture_output=True, cwd=ROOT)
+    for name in ("model.safetensors", "history.csv"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_the_interrupt_of_a_notebook_s_kernel_leaves_a_checkpoint_and_the_cell_again_goes_on(tmp_path):
+    manager, kernel = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
+    cell = f"""
+from cae_lib import data, training
+from cae_lib.config import Config
+from cae_lib.run import Run
+config = Config(**{TINY | dict(epochs=40)})
+training.train(config, data.load(config), Run({str(tmp_path / "r")!r}))
+"""
+    try:
+        request = kernel.execute(cell)
+        while not (tmp_path / "r" / "history.csv").exists():
+            assert manager.is_alive()
+            time.sleep(0.002)
+        manager.interrupt_kernel()
+        reply = kernel.get_shell_msg(timeout=60)
+        assert reply["parent_header"]["msg_id"] == request
+        assert reply["content"]["ename"] == "Interrupted" and "nothing is lost" in reply["content"]["evalue"]
+        assert Run(tmp_path / "r").state == "unfinished"
+        kernel.execute(cell)
+        assert kernel.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert Run(tmp_path / "r").state == "finished"
 
 
 def test_config_and_provenance_describe_the_run(tiny, tiny_data, tmp_path):
