@@ -9,8 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from cae_lib import text
 from cae_lib.run import Run
 from tests.conftest import ROOT, TINY
+
+sys.path.insert(0, str(ROOT / "book"))
+import execute  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAKE = ["make", "report", "PROFILE=smoke", "BUILD=_build/smoke"]
@@ -61,6 +65,18 @@ def test_the_verdicts_of_the_run_are_complete_and_agree_with_their_thresholds(sm
         assert verdict["holds"] is compare[verdict["rule"]](verdict["measured"], verdict["threshold"]), verdict["key"]
     for name in ("test_mse", "pca_test_mse", "test_psnr", "test_ssim", "knn_accuracy"):
         assert isinstance(metrics[name], float), name
+
+
+def test_each_verdict_of_the_report_can_come_out_both_ways(smoke_build, monkeypatch):
+    monkeypatch.setattr(text, "display", lambda *_, **__: None)
+    for verdict in Run("runs/smoke").metrics["verdicts"]:
+        page, threshold = text.Page("en", verdict["notebook"]), verdict["threshold"]
+        claim, measure = ({lang: verdict[f"{part}_{lang}"] for lang in ("id", "en")} for part in ("claim", "measure"))
+        for value in (threshold - 1, threshold + 1, float("nan")):
+            page.verdict(verdict["key"], claim, measure, value, verdict["rule"], threshold)
+        below, above, undefined = (v["holds"] for v in page.verdicts)
+        assert (below, above) == ((False, True) if ">" in verdict["rule"] else (True, False)), verdict["key"]
+        assert undefined is False
 
 
 # --- make -------------------------------------------------------------------------------------------------------
@@ -160,3 +176,17 @@ def params(folder: Path) -> Path:
     path = folder / "params.yml"
     path.write_text(f"run: {json.dumps(str(folder / 'none'))}\n")
     return path
+
+
+def test_the_progress_of_a_training_is_dropped_from_the_executed_notebook_and_nothing_else(tmp_path):
+    def stream(name, text):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    progress = stream(
+        "stderr", "training: device cpu\ntraining:  50%|#    | 3/6 [00:01]\rtraining: 100%|##| 6/6 [00:02]\n"
+    )
+    kept = [stream("stderr", "UserWarning: look here"), stream("stdout", "training: said by the page itself")]
+    cell = nbformat.v4.new_code_cell("train()", outputs=[progress, *kept])
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), cell]), tmp_path / "n.ipynb")
+    execute.drop_progress(tmp_path / "n.ipynb")
+    assert nbformat.read(tmp_path / "n.ipynb", 4).cells[1].outputs == kept

@@ -211,6 +211,14 @@ def test_damaged_weights_are_never_a_result(tiny, tiny_data, tmp_path):
         run.model()
 
 
+def test_beside_a_run_each_configuration_has_a_directory_of_its_own(tiny, tmp_path):
+    run = Run(tmp_path)
+    noisy = run.beside("denoising", dataclasses.replace(tiny, noise_std=0.2))
+    assert noisy.path.parent == tmp_path and noisy.path.name.startswith("denoising-")
+    assert noisy.path == run.beside("denoising", dataclasses.replace(tiny, noise_std=0.2)).path
+    assert noisy.path != run.beside("denoising", tiny).path
+
+
 def test_half_a_json_file_is_named(tmp_path):
     (tmp_path / "provenance.json").write_text('{"state": "fin')
     with pytest.raises(RunError, match=r"provenance\.json is not whole JSON"):
