@@ -14,7 +14,7 @@ from cae_lib.run import Run
 from tests.conftest import ROOT, TINY
 
 sys.path.insert(0, str(ROOT / "book"))
-import execute  # noqa: E402
+import execute
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAKE = ["make", "report", "PROFILE=smoke", "BUILD=_build/smoke"]
