@@ -76,13 +76,13 @@ def pca_map(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pca.transform(rows)[:, :2], pca.explained_variance_ratio_
 
 
-def tsne(z: np.ndarray, seed: int, perplexity: float = 30.0) -> np.ndarray:
-    """Map (N, 2) of points (N, ...) by t-SNE from a PCA start (van der Maaten & Hinton 2008).
+def tsne(z: np.ndarray, seed: int, perplexity: float = 30.0, init: str = "pca") -> np.ndarray:
+    """Map (N, 2) of points (N, ...) by t-SNE (van der Maaten & Hinton 2008) from a start by "pca" or at "random".
 
-    A perplexity that N points cannot give is lowered to (N - 1) / 3.
+    From PCA the seed hardly matters. A perplexity that N points cannot give is lowered to (N - 1) / 3.
     """
     perplexity = min(perplexity, (len(z) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=-1).fit_transform(_rows(z))
+    return TSNE(perplexity=perplexity, init=init, random_state=seed, n_jobs=-1).fit_transform(_rows(z))
 
 
 def lerp(z0: np.ndarray, z1: np.ndarray, steps: int) -> np.ndarray:

@@ -146,6 +146,18 @@ def class_overlap(z, labels, k=10, classes=10):
         return counts / counts.sum(axis=1, keepdims=True)
 
 
+def neighbourhood_overlap(views, k=10):
+    """Mean share of a point's k nearest others in view i that are among its k nearest in view j, at [i, j]: (V, V).
+
+    In [0, 1], symmetric; 1 = the same neighbourhoods, by chance k / (N - 1). Q_NX(k) of Lee & Verleysen 2009. The V
+    views are of the same N points, each in as many dimensions as it likes.
+    """
+    near = [_other_neighbours("views", view, k) for view in views]
+    found = sorted({len(rows) for rows in near})
+    _require(len(found) == 1, "views", f"sets of {found} points", "the same points, seen once and more")
+    return np.array([[(a[:, :, None] == b[:, None]).sum() / a.size for b in near] for a in near])
+
+
 def silhouette(z, labels):
     """Mean of (b - a) / max(a, b), in [-1, 1]; 1 = tight classes far apart, 0 = they touch (Rousseeuw 1987).
 

@@ -175,6 +175,13 @@ def test_tsne_keeps_groups_that_are_far_apart_and_is_repeatable():
     np.testing.assert_array_equal(points, latent.tsne(z.reshape(60, 4, 2), seed=0, perplexity=10))
 
 
+def test_tsne_from_a_random_start_depends_on_the_seed_and_is_repeatable():
+    z = blobs()[0]
+    one, again, other = (latent.tsne(z, seed, perplexity=10, init="random") for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert abs(one - other).max() > 0.1 * np.ptp(one)
+
+
 def test_tsne_of_few_points_lowers_its_perplexity():
     points = latent.tsne(blobs(10)[0], seed=0)
     assert points.shape == (10, 2) and np.isfinite(points).all()

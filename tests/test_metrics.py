@@ -209,6 +209,25 @@ def test_a_duplicate_is_a_neighbour_and_the_point_itself_is_not():
     assert metrics.knn_purity(z, labels, k=1) == 0.5
 
 
+def test_neighbourhood_overlap_by_sets_of_brute_force_neighbours():
+    rng = np.random.default_rng(5)
+    views = [rng.normal(size=(50, width)) for width in (7, 2, 2)]
+    near = [[set([j for j in order if j != i][:6]) for i, order in enumerate(by_distance(z, z))] for z in views]
+    expected = [[np.mean([len(p & q) / 6 for p, q in zip(a, b, strict=True)]) for b in near] for a in near]
+    found = metrics.neighbourhood_overlap(views, k=6)
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_array_equal(np.diag(found), 1)
+    assert 0 < found[0, 1] < 0.4  # of unrelated views: about 6 / 49
+
+
+def test_neighbourhoods_survive_turning_and_scaling_and_chance_is_k_of_the_others():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(400, 2))
+    turned = 3 * z @ np.array([[0.6, -0.8], [0.8, 0.6]]) + 5
+    found = metrics.neighbourhood_overlap([z, turned, rng.normal(size=(400, 2))], k=10)
+    assert found[0, 1] == 1 and found[0, 2] == pytest.approx(10 / 399, abs=0.01)
+
+
 def test_silhouette_is_scikit_learns_and_the_definition():
     z, labels = points(40)
     distance = np.linalg.norm(z[:, None] - z, axis=-1)
@@ -300,6 +319,9 @@ Z, L = np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 2, 2])
         ("labels", lambda: metrics.knn_purity(Z, L[None], k=2)),
         ("labels", lambda: metrics.class_overlap(Z, L, k=2, classes=2)),
         ("labels", lambda: metrics.class_overlap(Z, L - 1, k=2)),
+        ("views", lambda: metrics.neighbourhood_overlap([Z, Z[:5]], k=2)),
+        ("views", lambda: metrics.neighbourhood_overlap([], k=2)),
+        ("k", lambda: metrics.neighbourhood_overlap([Z, Z], k=6)),
         ("labels", lambda: metrics.silhouette(Z, L * 0)),
         ("labels", lambda: metrics.silhouette(Z, np.arange(6))),
         ("low", lambda: metrics.trustworthiness(Z, Z[:5], k=2)),
