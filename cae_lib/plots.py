@@ -394,6 +394,24 @@ def plot_boxes(panels, lang, label, least=None):
     return figure
 
 
+def plot_lines(lines, lang, x_label, y_label, log=False):
+    """Lines through measured points, each named at its right end: a name to (x (K,), y (K,)); `log` is for x."""
+    with canvas(4.4) as (figure, axes):
+        look = zip((BLUE, ORANGE, GREEN, PURPLE, RED, GREY, INK), "oDs^vPX", strict=True)
+        for (x, y), (colour, mark) in zip(lines.values(), look, strict=False):
+            axes.plot(x, y, color=colour, marker=mark, markersize=6)
+        axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if log else "linear")
+        (low, high), height = axes.get_ylim(), -np.inf
+        for line, name in sorted(zip(axes.lines, lines, strict=True), key=lambda pair: pair[0].get_ydata()[-1]):
+            height = max(line.get_ydata()[-1], height + 0.055 * (high - low))  # names of ends that lie close move apart
+            place = dict(xytext=(8, 0), textcoords="offset points", va="center", weight="bold", annotation_clip=False)
+            axes.annotate(name, (axes.get_xlim()[1], height), color=line.get_color(), **place)
+        axes.set_ylim(low, max(high, height))
+        localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang)
+    return figure
+
+
 # --- maps of the codes ---------------------------------------------------------------------------------------
 
 

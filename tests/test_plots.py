@@ -83,6 +83,10 @@ CASES = {  # "function" or "function: what is special"
         word("error", lang),
         least=0,
     ),
+    "plot_lines": lambda lang: plots.plot_lines(
+        {f"{c} {'abc'[i % 3]}": ([0.1, 1, 10], [3, 2, 1 + i / 20]) for i, c in enumerate(CLASSES[lang][:7])},
+        *(lang, word("epoch", lang), word("mse", lang), True),
+    ),
     "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
     "plot_explained": lambda lang: plots.plot_explained(
         dict(codes=np.full(64, 1 / 64), pixels=np.linspace(1.8, 0, 64) / 64), lang
