@@ -3,12 +3,16 @@
 Images are uint8 tensors (N, 1, n, n) or float arrays in [0, 1]; codes are float32 arrays (N, latent_dim).
 """
 
+import io
+
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from cae_lib import metrics
 from cae_lib.data import Dataset
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
@@ -83,6 +87,68 @@ def tsne(z: np.ndarray, seed: int, perplexity: float = 30.0, init: str = "pca") 
     """
     perplexity = min(perplexity, (len(z) - 1) / 3)
     return TSNE(perplexity=perplexity, init=init, random_state=seed, n_jobs=-1).fit_transform(_rows(z))
+
+
+def quantise(z: np.ndarray, low: np.ndarray, step: np.ndarray, levels) -> tuple[np.ndarray, np.ndarray]:
+    """Each number of z (N, D) as the cell it falls into and as that cell's middle: int64 and float32, both (N, D).
+
+    Column d has `levels` cells (for all or one for each column), step[d] wide, from low[d] up; the outer ones take
+    what lies beyond.
+    """
+    cells = np.clip(np.floor((z - low) / step), 0, np.asarray(levels) - 1)
+    return cells.astype(np.int64), (low + (cells + 0.5) * step).astype(np.float32)
+
+
+def fitted_cells(train: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """`quantise`'s low, step and levels = 2^bits for codes like train (N, D): each column has a range of its own.
+
+    It is centred on the column's mean, and so wide that quantising train costs the least squared error: a narrow range
+    cuts off its tails, a wide one has coarse cells (Max 1960).
+    """
+    mean, spread, best = train.mean(axis=0), train.std(axis=0) + 1e-9, None
+    for reach in np.geomspace(1.2, 12, 15):  # standard deviations
+        low, step = mean - reach * spread, 2 * reach * spread / 2**bits
+        error = np.square(quantise(train, low, step, 2**bits)[1] - train).mean(axis=0)
+        best = (error, low, step) if best is None else np.where(error < best[0], (error, low, step), best)
+    return best[1], best[2], 2**bits
+
+
+def even_cells(train: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`quantise`'s low, step and levels for codes like train (N, D): cells of one width for all, zero in the middle.
+
+    Each column has as many as its numbers reach, so one that hardly varies costs nothing: transform coding, the usual
+    use of an orthogonal transform such as PCA (Goyal 2001).
+    """
+    reach = np.maximum(np.ceil(np.abs(train).max(axis=0) / step - 0.5), 0)
+    return -(reach + 0.5) * step, np.full(len(reach), step), (2 * reach + 1).astype(np.int64)
+
+
+def transmit(train: np.ndarray, z: np.ndarray, low, step, levels) -> tuple[np.ndarray, np.ndarray]:
+    """Codes z (N, D) as they arrive, quantised, and what each costs in bits, (2, N): fixed length, entropy-coded.
+
+    The receiver knows the cells and the symbols' frequencies in train; see `metrics.code_length`.
+    """
+    (seen, _), (sent, arrived) = (quantise(codes, low, step, levels) for codes in (train, z))
+    fixed = np.ceil(np.log2(np.broadcast_to(levels, z.shape[1]))).sum()
+    return arrived, np.stack([np.full(len(z), fixed), metrics.code_length(seen, sent, levels)])
+
+
+def through_codec(images: Tensor, kind: str, **options) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 images (N, 1, n, n) through Pillow's JPEG, WEBP or PNG: (N, n, n) in [0, 1], and bits (2, N).
+
+    Bits are those of the file, and of its content: a JPEG's scan (without the tables that it needs to be read), a
+    WebP's data after container and frame header, a PNG's compressed data.
+    """
+    x_hat, sizes = np.empty(images[:, 0].shape, np.uint8), []
+    for i, image in enumerate(images[:, 0].numpy()):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, kind, optimize=True, **options)
+        x_hat[i] = Image.open(buffer, formats=[kind]).convert("L")
+        file = buffer.getvalue()
+        # The scan begins 10 bytes after the last SOS marker (its data cannot hold one) and ends before EOI's two.
+        frame = {"JPEG": file.rfind(b"\xff\xda") + 12, "WEBP": 30, "PNG": 57}[kind]
+        sizes.append((8 * len(file), 8 * (len(file) - frame)))
+    return x_hat.astype(np.float32) / 255, np.transpose(sizes)
 
 
 def lerp(z0: np.ndarray, z1: np.ndarray, steps: int) -> np.ndarray:

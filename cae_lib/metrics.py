@@ -98,6 +98,50 @@ def spectrum_kept(x, x_hat, bands=4):
     return _share_explained(energy(x - x_hat), energy(x))
 
 
+def code_length(train, symbols, levels):
+    """Bits of each row of symbols (N, D) where column d is coded by its frequencies in train (M, D): (N,), from 0 up.
+
+    -Σ log2 p_d with p_d = (count + 1/2) / (M + levels_d / 2), so that no symbol is impossible (Krichevsky & Trofimov
+    1981). The mean is the columns' cross-entropy, their entropy where the sets are alike (Shannon 1948); an arithmetic
+    coder needs at most two bits more. Symbols run from 0 to levels - 1, a number for all columns or one for each.
+    """
+    train, symbols = np.asarray(train), np.asarray(symbols)
+    for name, s in (("train", train), ("symbols", symbols)):
+        ok = s.ndim == 2 and s.size and s.dtype.kind in "iu" and s.shape[1] == train.shape[1]
+        ok = ok and (s.min(axis=0) >= 0).all() and (s.max(axis=0) < levels).all()
+        _require(ok, name, f"{s.dtype} of shape {s.shape}", "whole numbers (N, D) from 0 to levels - 1")
+    bits = np.zeros(len(symbols))
+    for seen, column, count in zip(train.T, symbols.T, np.broadcast_to(levels, len(train.T)), strict=True):
+        frequency = np.bincount(seen, minlength=count) + 0.5
+        bits -= np.log2(frequency / frequency.sum())[column]
+    return bits
+
+
+def rate_distortion(x, received):
+    """What images x cost and how they arrive: {"bpp": (K, W), "mse": (K,), "ssim": (K,)}, means over the images.
+
+    `received` yields (x_hat (N, H, W), bits (W, N)) for each of K settings, W being the ways to count the bits.
+    """
+    rows = [
+        (np.mean(bits, axis=1) / x[0].size, mse_per_image(x, x_hat).mean(), ssim_per_image(x, x_hat).mean())
+        for x_hat, bits in received
+    ]
+    bpp, mse, ssim = (np.array(column) for column in zip(*rows, strict=True))
+    return {"bpp": bpp, "mse": mse, "ssim": ssim}
+
+
+def read_off(x, y, at, left=None):
+    """y where x is `at` on the curve through the points (x, y), straight between them on logarithmic axes.
+
+    Beyond its ends the curve goes on level, or is `left` below its least x. All of them positive.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    ok = x.ndim == 1 and x.shape == y.shape and x.size and x.min() > 0 and y.min() > 0 and at > 0
+    _require(ok, "x, y, at", f"shapes {x.shape} and {y.shape}, at {at}", "twice (K,), and all positive")
+    order = np.argsort(x)
+    return float(np.exp(np.interp(np.log(at), np.log(x[order]), np.log(y[order]), left=left and np.log(left))))
+
+
 def knn_accuracy(train, train_labels, test, test_labels, k=5):
     """Share of test points that the majority of their k nearest training points classifies rightly, in [0, 1].
 

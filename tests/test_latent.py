@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from cae_lib import data, latent
 from cae_lib.config import Config
@@ -256,6 +257,73 @@ def test_random_pairs_draw_every_partner_there_is():
     labels = np.repeat([0, 1, 2], 4)
     alike, unlike = latent.random_pairs(labels, 3000, 0)
     assert len(np.unique(alike, axis=0)) == 12 * 3 and len(np.unique(unlike, axis=0)) == 12 * 8
+
+
+# --- bits ----------------------------------------------------------------------------------------------------
+
+
+def test_quantise_gives_the_middle_of_the_cell_and_the_outer_cells_take_what_lies_beyond():
+    z = np.array([[-9.0, 0.1], [0.26, 0.9], [0.99, 9.0]])
+    cells, middles = latent.quantise(z, np.zeros(2), np.array([0.25, 0.5]), np.array([4, 2]))
+    assert cells.tolist() == [[0, 0], [1, 1], [3, 1]]
+    np.testing.assert_allclose(middles, [[0.125, 0.25], [0.375, 0.75], [0.875, 0.75]])
+
+
+@pytest.mark.parametrize(("bits", "step", "error"), [(2, 0.9957, 0.1188), (3, 0.5860, 0.03744), (4, 0.3352, 0.01154)])
+def test_fitted_cells_of_normal_numbers_are_those_of_max_1960(bits, step, error):
+    z = np.random.default_rng(0).normal(5, [1, 10], (100_000, 2))
+    low, width, levels = latent.fitted_cells(z, bits)
+    assert levels == 2**bits
+    np.testing.assert_allclose(width, [step, 10 * step], rtol=0.1)
+    np.testing.assert_allclose(low + levels * width / 2, z.mean(axis=0), rtol=1e-6)
+    found = np.square(latent.quantise(z, low, width, levels)[1] - z).mean(axis=0)
+    np.testing.assert_allclose(found, [error, 100 * error], rtol=0.03)
+
+
+def test_even_cells_have_one_width_and_reach_every_number():
+    z = np.random.default_rng(0).normal(0, [4, 1, 0.01], (1000, 3))
+    low, step, levels = latent.even_cells(z, 0.5)
+    cells, middles = latent.quantise(z, low, step, levels)
+    assert levels[2] == 1 and levels[0] > levels[1] and (cells.max(axis=0) < levels).all()
+    np.testing.assert_allclose(middles, 0.5 * np.round(z / 0.5), atol=1e-6)
+
+
+def test_a_number_that_is_always_the_same_costs_no_entropy_and_comes_back():
+    z = np.full((1000, 2), 0.75, np.float32)
+    arrived, bits = latent.transmit(z, z, *latent.fitted_cells(z, 3))
+    np.testing.assert_allclose(arrived, z, atol=1e-6)
+    np.testing.assert_allclose(bits[0], 6)
+    assert (bits[1] < 0.02).all()
+
+
+def test_more_bits_cost_more_and_come_closer_and_the_entropy_is_below_the_fixed_length():
+    z = np.random.default_rng(0).normal(size=(2000, 5)).astype(np.float32)
+    sent = [latent.transmit(z, z, *latent.fitted_cells(z, bits)) for bits in range(2, 9)]
+    errors, bits = [np.square(z - arrived).mean() for arrived, _ in sent], np.array([b.mean(axis=1) for _, b in sent])
+    assert errors == sorted(errors, reverse=True)
+    assert bits[:, 0].tolist() == [5 * b for b in range(2, 9)]
+    assert (np.diff(bits[:, 1]) > 0).all() and (bits[:, 1] < bits[:, 0]).all()
+
+
+def test_a_codec_gives_back_its_image_and_counts_its_file(tmp_path):
+    images = torch.from_numpy(data.synthetic(6, 28, seed=0)[0])
+    x = latent.pixels(images)
+    x_hat, bits = latent.through_codec(images, "PNG")
+    np.testing.assert_array_equal(x_hat, x)
+    for image, counted in zip(images[:, 0].numpy(), bits.T, strict=True):
+        Image.fromarray(image).save(tmp_path / "x.png", optimize=True)
+        file = (tmp_path / "x.png").read_bytes()
+        at = file.index(b"IDAT")
+        assert counted.tolist() == [8 * len(file), 8 * int.from_bytes(file[at - 4 : at], "big")]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_codec_of_higher_quality_is_larger_and_closer(kind):
+    images = torch.from_numpy(data.synthetic(6, 28, seed=0)[0])
+    (low, few), (high, many) = (latent.through_codec(images, kind, quality=q) for q in (5, 95))
+    errors = [np.square(x_hat - latent.pixels(images)).mean() for x_hat in (low, high)]
+    assert errors[1] < errors[0] / 2 and errors[1] < 1e-3
+    assert (many > few).all() and (few[1] < few[0]).all() and (few[1] > 0).all()
 
 
 def test_a_grid_has_its_corners_and_is_bilinear():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn import manifold
 from sklearn.metrics import silhouette_score
@@ -271,6 +271,44 @@ def test_step_evenness_stays_in_its_range(path):
     assert 0.25 - 1e-9 <= metrics.step_evenness(path) <= 1 + 1e-9
 
 
+# --- bits ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [8, np.array([4, 8, 5])])
+def test_code_length_is_scipys_cross_entropy(levels):
+    rng = np.random.default_rng(0)
+    train, symbols = rng.binomial(3, 0.3, (500, 3)), rng.binomial(3, 0.5, (300, 3))
+    expected = 0
+    for seen, column, count in zip(train.T, symbols.T, np.broadcast_to(levels, 3), strict=True):
+        p = [((seen == s).sum() + 0.5) / (500 + count / 2) for s in range(count)]
+        q = [(column == s).mean() for s in range(count)]
+        expected += stats.entropy(q, base=2) + stats.entropy(q, p, base=2)
+    assert metrics.code_length(train, symbols, levels).mean() == pytest.approx(expected)
+
+
+def test_code_length_of_toys():
+    fair = np.array([[0], [1]] * 5000)
+    np.testing.assert_allclose(metrics.code_length(fair, fair[:3], 2), 1)  # a fair coin: one bit
+    assert metrics.code_length(fair, [[2]], 3) == pytest.approx(np.log2(10_001.5 / 0.5))  # never seen, yet possible
+    assert metrics.code_length(np.zeros((9, 2), int), [[0, 0]], 1) == 0  # nothing else is possible
+
+
+def test_rate_distortion_is_the_means_of_each_setting():
+    x, x_hat = noisy_pair(count=4)
+    found = metrics.rate_distortion(x, iter([(x_hat, [[784] * 4, [0, 0, 784, 784]]), (x, np.full((2, 4), 1568))]))
+    np.testing.assert_allclose(found["bpp"], [[1, 0.5], [2, 2]])
+    np.testing.assert_allclose(found["mse"], [np.square(x - x_hat).mean(), 0])
+    np.testing.assert_allclose(found["ssim"], [metrics.ssim_per_image(x, x_hat).mean(), 1])
+
+
+def test_read_off_is_exact_on_a_power_law_and_level_beyond_its_ends():
+    x = np.array([4.0, 1.0, 16.0])
+    assert metrics.read_off(x, 3 * x**-0.5, 8) == pytest.approx(3 * 8**-0.5)
+    assert metrics.read_off(x, 3 * x**-0.5, 0.1) == pytest.approx(3)
+    assert metrics.read_off(x, 3 * x**-0.5, 100) == pytest.approx(0.75)
+    assert np.isnan(metrics.read_off(x, x, 0.1, left=np.nan)) and metrics.read_off(x, x, 1, left=np.nan) == 1
+
+
 # --- faults: a bad argument is named ---------------------------------------------------------------------
 
 
@@ -328,6 +366,10 @@ Z, L = np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 2, 2])
         ("high", lambda: metrics.trustworthiness(Z * np.nan, Z, k=2)),
         ("k", lambda: metrics.trustworthiness(Z, Z, k=3)),
         ("path", lambda: metrics.step_evenness([[1.0, 2.0]])),
+        ("train", lambda: metrics.code_length(L[:, None] / 2, L[:, None], 3)),
+        ("symbols", lambda: metrics.code_length(L[:, None] % 2, L[:, None], np.array([2]))),
+        ("symbols", lambda: metrics.code_length(L[:, None], L[:, None] - 1, 3)),
+        ("x, y, at", lambda: metrics.read_off([1.0, 2.0], [1.0, 0.0], 1)),
         ("path", lambda: metrics.step_evenness([1.0, 2.0])),
         ("path", lambda: metrics.step_evenness([[0.0], [np.nan]])),
     ],
