@@ -8,6 +8,8 @@ import numpy as np
 from scipy.fft import dctn
 from scipy.linalg import convolution_matrix
 from scipy.ndimage import correlate1d
+from scipy.optimize import linear_sum_assignment
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import euclidean_distances, pairwise_distances_argmin, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -142,17 +144,63 @@ def read_off(x, y, at, left=None):
     return float(np.exp(np.interp(np.log(at), np.log(x[order]), np.log(y[order]), left=left and np.log(left))))
 
 
-def knn_accuracy(train, train_labels, test, test_labels, k=5):
-    """Share of test points that the majority of their k nearest training points classifies rightly, in [0, 1].
+def knn_predictions(train, train_labels, test, k=5):
+    """The label that most of each test point's k nearest training points have: (len(test),).
 
     Cover & Hart 1967. A tied vote goes to the smallest label, as in scikit-learn.
     """
     train = _rows("train", train)
     test = _rows("test", test, like=train)
     train_labels = _labels("train_labels", train_labels, train)
-    test_labels = _labels("test_labels", test_labels, test)
     _check_count("k", k, len(train))
-    return float(KNeighborsClassifier(k, algorithm="brute").fit(train, train_labels).score(test, test_labels))
+    return KNeighborsClassifier(k, algorithm="brute").fit(train, train_labels).predict(test)
+
+
+def knn_accuracy(train, train_labels, test, test_labels, k=5):
+    """Share of test points that `knn_predictions` labels rightly, in [0, 1]."""
+    test_labels = _labels("test_labels", test_labels, test)
+    return float((knn_predictions(train, train_labels, test, k) == test_labels).mean())
+
+
+def probe_predictions(train, train_labels, test, strength=1.0):
+    """The label that a linear probe, multinomial logistic regression, gives each test point: (len(test),).
+
+    It minimises ‖W‖² / 2 + strength · Σ cross-entropy over the training points, biases free (Alain & Bengio 2016). The
+    penalty feels the points' scale, which is the caller's choice; their mean does not matter.
+    """
+    train = _rows("train", train)
+    test = _rows("test", test, like=train)
+    train_labels = _labels("train_labels", train_labels, train)
+    found = len(np.unique(train_labels))
+    _require(found > 1, "train_labels", f"{found} class", "two and more")
+    _require(0 < strength < np.inf, "strength", strength, "more than 0")
+    mean = train.mean(axis=0)
+    probe = LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(train - mean, train_labels)
+    return probe.predict(test - mean)
+
+
+def probe_accuracy(train, train_labels, test, test_labels, strength=1.0):
+    """Share of test points that `probe_predictions` labels rightly, in [0, 1]."""
+    test_labels = _labels("test_labels", test_labels, test)
+    return float((probe_predictions(train, train_labels, test, strength) == test_labels).mean())
+
+
+def match_clusters(clusters, labels):
+    """Clusters (N,) renamed as classes, one to one, so that most points bear their own label: (N,).
+
+    The Hungarian method (Kuhn 1955). A cluster for which no class is left gets a number that is no class.
+    """
+    clusters, labels = (_labels(n, a, clusters) for n, a in (("clusters", clusters), ("labels", labels)))
+    _require(len(labels) and min(clusters.min(), labels.min()) >= 0, "clusters, labels", "a negative one", "0 and up")
+    size = 1 + max(clusters.max(), labels.max())
+    counts = np.zeros((size, size), dtype=int)
+    np.add.at(counts, (clusters, labels), 1)
+    return linear_sum_assignment(counts, maximize=True)[1][clusters]
+
+
+def clustering_accuracy(clusters, labels):
+    """Share of points whose cluster is matched with their class by `match_clusters`, in [0, 1]; 1 = the classes."""
+    return float((match_clusters(clusters, labels) == np.asarray(labels)).mean())
 
 
 def neighbour_indices(reference, query, k):

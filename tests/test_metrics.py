@@ -1,11 +1,13 @@
 """`metrics` against oracles: scikit-image, scikit-learn, numpy by brute force, and closed forms."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import ndimage, stats
+from scipy import ndimage, optimize, special, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn import manifold
 from sklearn.metrics import silhouette_score
@@ -181,6 +183,48 @@ def test_a_tied_vote_goes_to_the_smallest_label():
     assert metrics.knn_accuracy(train, labels, np.zeros((1, 1)), np.array([3]), k=2) == 1
 
 
+@pytest.mark.parametrize("strength", [0.03, 3.0])
+def test_the_probe_minimises_its_formula(strength):
+    (train, labels), (query, _) = points(80, width=3, classes=3), points(300, width=3, classes=3, seed=1)
+    centred, truth = train - train.mean(axis=0), np.eye(3)[labels]
+
+    def cost(v):
+        w, b = v[:9].reshape(3, 3), v[9:]
+        p = special.softmax(centred @ w + b, axis=1)
+        slope = strength * (p - truth)
+        value = (w**2).sum() / 2 - strength * np.log((p * truth).sum(axis=1)).sum()
+        return value, np.concatenate([(w + centred.T @ slope).ravel(), slope.sum(axis=0)])
+
+    v = optimize.minimize(cost, np.zeros(12), jac=True, options=dict(gtol=1e-9)).x
+    expected = np.argmax((query - train.mean(axis=0)) @ v[:9].reshape(3, 3) + v[9:], axis=1)
+    found = metrics.probe_predictions(train, labels, query, strength)
+    assert len(set(expected)) == 3 and np.mean(found == expected) > 0.99
+    truth = points(300, width=3, classes=3, seed=1)[1]
+    assert metrics.probe_accuracy(train, labels, query, truth, strength) == np.mean(found == truth)
+    np.testing.assert_array_equal(metrics.probe_predictions(train + 100, labels, query + 100, strength), found)
+
+
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_clustering_accuracy_is_the_best_of_all_permutations(count):
+    labels = points(80, classes=5)[1]
+    clusters = np.where(
+        np.random.default_rng(2).random(80) < 0.5, (labels + 2) % count, points(80, classes=count, seed=1)[1]
+    )
+    names = [np.array(p) for p in itertools.permutations(range(max(count, 5)))]
+    expected = max(np.mean(p[clusters] == labels) for p in names)
+    assert metrics.clustering_accuracy(clusters, labels) == pytest.approx(expected) != np.mean(clusters == labels)
+    matched = metrics.match_clusters(clusters, labels)
+    assert np.mean(matched == labels) == pytest.approx(expected)
+    assert len(set(zip(clusters, matched, strict=True))) == len(set(clusters)) == len(set(matched)), "one to one"
+
+
+def test_clustering_accuracy_of_toys():
+    labels = np.repeat([0, 1, 2], 4)
+    assert metrics.clustering_accuracy((labels + 1) % 3, labels) == 1, "names do not count"
+    assert metrics.clustering_accuracy(labels * 0, labels) == pytest.approx(1 / 3), "one cluster has one class only"
+    assert metrics.clustering_accuracy(np.arange(12), labels) == 0.25, "a class has one cluster only"
+
+
 def test_neighbours_by_brute_force():
     reference, query = points(50)[0], points(20, seed=3)[0]
     np.testing.assert_array_equal(metrics.neighbour_indices(reference, query, 7), by_distance(reference, query)[:, :7])
@@ -347,6 +391,14 @@ Z, L = np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 2, 2])
         ("train_labels", lambda: metrics.knn_accuracy(Z, L[:5], Z, L)),
         ("test_labels", lambda: metrics.knn_accuracy(Z, L, Z, L / 2)),
         ("k", lambda: metrics.knn_accuracy(Z, L, Z, L, k=7)),
+        ("test", lambda: metrics.knn_predictions(Z, L, Z[:, :1])),
+        ("test", lambda: metrics.probe_predictions(Z, L, Z * np.nan)),
+        ("train_labels", lambda: metrics.probe_predictions(Z, L * 0, Z)),
+        ("strength", lambda: metrics.probe_predictions(Z, L, Z, 0)),
+        ("test_labels", lambda: metrics.probe_accuracy(Z, L, Z, L[:5])),
+        ("labels", lambda: metrics.match_clusters(L, L[:5])),
+        ("clusters", lambda: metrics.clustering_accuracy(L / 2, L)),
+        ("clusters, labels", lambda: metrics.clustering_accuracy(L - 1, L)),
         ("reference", lambda: metrics.neighbour_indices(Z[:0], Z, 1)),
         ("query", lambda: metrics.neighbour_indices(Z, Z * np.nan, 1)),
         ("k", lambda: metrics.neighbour_indices(Z, Z, 0)),
