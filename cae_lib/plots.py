@@ -395,11 +395,16 @@ def plot_boxes(panels, lang, label, least=None):
 
 
 def plot_lines(lines, lang, x_label, y_label, log=False):
-    """Lines through measured points, each named at its right end: a name to (x (K,), y (K,)); `log` is for x."""
+    """Lines through measured points, each named at its right end: a name to (x, y), all (K,); `log` is for x.
+
+    A line of (x, y, low, high) gets a band from low to high.
+    """
     with canvas(4.4) as (figure, axes):
         look = zip((BLUE, ORANGE, GREEN, PURPLE, RED, GREY, INK), "oDs^vPX", strict=True)
-        for (x, y), (colour, mark) in zip(lines.values(), look, strict=False):
+        for (x, y, *band), (colour, mark) in zip(lines.values(), look, strict=False):
             axes.plot(x, y, color=colour, marker=mark, markersize=6)
+            if band:
+                axes.fill_between(x, *band, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if log else "linear")
         (low, high), height = axes.get_ylim(), -np.inf
         for line, name in sorted(zip(axes.lines, lines, strict=True), key=lambda pair: pair[0].get_ydata()[-1]):
@@ -415,18 +420,20 @@ def plot_lines(lines, lang, x_label, y_label, log=False):
 # --- maps of the codes ---------------------------------------------------------------------------------------
 
 
-def plot_maps(maps, labels, lang, axis_names):
-    """Points (N, 2) of each map side by side, coloured by class, with each class's name where it is densest.
+def plot_maps(maps, labels, lang, axis_names, rows=1):
+    """Points (N, 2) of each map, coloured by class, with each class's name where it is densest.
 
+    In several `rows` only the first map of each is named: the others are too small for names that hide no points.
     `maps` is a panel's title to its points, `axis_names` the title of a map whose axes have a meaning to their names.
     """
-    with canvas(4.3, 1, len(maps)) as (figure, row):
-        for axes, (title, points) in zip(np.atleast_1d(row), maps.items(), strict=True):
+    columns = len(maps) // rows
+    with canvas(rows * (0.3 + WIDTH / max(columns, 2)), rows, columns) as (figure, panels):
+        for i, (axes, (title, points)) in enumerate(zip(np.ravel(panels), maps.items(), strict=True)):
             order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
             colours = np.array(CLASS_COLOURS)[labels[order]]
             axes.scatter(*points[order].T, c=colours, s=2e4 / (len(points) + 3000), alpha=0.6, linewidths=0)
-            reach, taken = 0.5 * np.ptp(points, axis=0) * (0.4, 0.14), []
-            for c in np.unique(labels):
+            reach, taken = 0.1 * columns * np.ptp(points, axis=0) * (1, 0.35), []
+            for c in np.unique(labels) if rows == 1 or i % columns == 0 else ():
                 counts, *edges = np.histogram2d(*points[labels == c].T, bins=12)
                 x, y = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
                 spots = np.stack([x.ravel(), y.ravel()], axis=1)[np.argsort(-counts, axis=None)]
@@ -459,11 +466,14 @@ def plot_explained(shares, lang):
     return figure
 
 
-def plot_overlap(overlaps, lang):
-    """How much of each class's neighbourhood (rows) belongs to which class: a panel's title to (10, 10), in percent."""
-    names, count = CLASSES[lang], len(overlaps)
+def plot_overlap(overlaps, lang, names=None, width=WIDTH):
+    """How much of each neighbourhood (rows) belongs to which other: a panel's title to (M, M), in percent.
+
+    `names` (M,) of the rows and columns: the classes, unless given.
+    """
+    names, count = names or CLASSES[lang], len(overlaps)
     label = 0.08 * max(map(len, names))  # inches
-    with canvas(0.4 + label + (WIDTH - label) / count, 1, count, sharey=True) as (figure, row):
+    with canvas(0.4 + label + (width - label) / count, 1, count, width, sharey=True) as (figure, row):
         for axes, (title, shares) in zip(np.atleast_1d(row), overlaps.items(), strict=True):
             cells = [[number(100 * v, lang, 0) if v >= 0.005 else "" for v in shares_of] for shares_of in shares]
             look = dict(cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, fmt="", annot_kws=dict(size=9))

@@ -87,11 +87,25 @@ CASES = {  # "function" or "function: what is special"
         {f"{c} {'abc'[i % 3]}": ([0.1, 1, 10], [3, 2, 1 + i / 20]) for i, c in enumerate(CLASSES[lang][:7])},
         *(lang, word("epoch", lang), word("mse", lang), True),
     ),
+    "plot_lines: with bands": lambda lang: plots.plot_lines(
+        {word(k, lang): ([1, 5, 10], 100 * v, 90 * v, 110 * v) for k, v in zip(("codes", "pca"), RNG.random((2, 3)))},
+        *(lang, word("epoch", lang), word("mse", lang)),
+    ),
     "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
+    "plot_maps: small multiples": lambda lang: plots.plot_maps(
+        {f"perplexity {p}, seed {s}": POINTS @ [[s, p], [-p, s]] for p in (10, 30, 100) for s in (1, 2, 3)},
+        LABELS,
+        lang,
+        {},
+        rows=3,
+    ),
     "plot_explained": lambda lang: plots.plot_explained(
         dict(codes=np.full(64, 1 / 64), pixels=np.linspace(1.8, 0, 64) / 64), lang
     ),
     "plot_overlap": lambda lang: plots.plot_overlap({"PCA": np.full((10, 10), 0.1), "t-SNE": np.eye(10)}, lang),
+    "plot_overlap: of maps": lambda lang: plots.plot_overlap(
+        {word("codes", lang): np.full((12, 12), 0.75)}, lang, [f"100 · {seed}" for seed in range(12)], width=6
+    ),
     "plot_retrieval": lambda lang: plots.plot_retrieval(
         IMAGES[:, 0], {word(k, lang): (IMAGES[:, 1:5], NEIGHBOURS) for k in ("codes", "pixels")}, np.arange(10), lang
     ),
