@@ -88,7 +88,10 @@ CASES = {  # "function" or "function: what is special"
         *(lang, word("epoch", lang), word("mse", lang), True),
     ),
     "plot_lines: with bands": lambda lang: plots.plot_lines(
-        {word(k, lang): ([1, 5, 10], 100 * v, 90 * v, 110 * v) for k, v in zip(("codes", "pca"), RNG.random((2, 3)))},
+        {
+            word(k, lang): ([1, 5, 10], [50, 60, v], [40, 55, v - 5], [60, 65, 70])
+            for k, v in dict(codes=66, pca=67).items()
+        },
         *(lang, word("epoch", lang), word("mse", lang)),
     ),
     "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
