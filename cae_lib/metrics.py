@@ -9,8 +9,10 @@ from scipy.fft import dctn
 from scipy.linalg import convolution_matrix
 from scipy.ndimage import correlate1d
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
+from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import euclidean_distances, pairwise_distances_argmin, silhouette_score
+from sklearn.metrics import average_precision_score, euclidean_distances, pairwise_distances_argmin, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 
@@ -218,6 +220,68 @@ def nearest_distance(points, reference):
     return np.linalg.norm(points - reference[pairwise_distances_argmin(points, reference)], axis=1)
 
 
+def neighbour_distance(reference, query, k=5):
+    """Mean distance from each query to its k nearest rows of reference: (len(query),), from 0 up."""
+    reference = _rows("reference", reference)
+    query = _rows("query", query, like=reference)
+    _check_count("k", k, len(reference))
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference).kneighbors(query)[0].mean(axis=1)
+
+
+def anomaly_scores(train, validation, query, k=5):
+    """How unlike the training images each query is, by four scores: name to (N,), higher = more anomalous.
+
+    An argument is a pair: codes (N, D), squared errors (N, H, W). Codes are measured in units of the training codes'
+    covariance (Ledoit & Wolf 2004), errors in those of each pixel's usual error, its training mean plus the median of
+    all pixels' means. `reconstruction`: mean squared error, in pixels' own units. `mahalanobis`: distance of the code
+    from the mean code. `neighbours`: mean distance to the k nearest training codes. `combined`: mean of the logarithms
+    of neighbours and of the relative error, each standardised on the validation images.
+    """
+    codes = _rows("train", train[0]).astype(np.float64)
+    covariance = LedoitWolf().fit(codes)
+    root = np.linalg.cholesky(covariance.precision_)  # distances between z @ root are Mahalanobis distances
+    usual = train[1].mean(axis=0) + np.median(train[1].mean(axis=0))  # (H, W)
+
+    def logarithms(z, errors):  # (2, N)
+        parts = neighbour_distance(codes @ root, z @ root, k), (errors / usual).mean(axis=(1, 2))
+        return np.log(np.maximum(parts, 1e-12))
+
+    known, parts = logarithms(*validation), logarithms(*query)
+    z_scores = (parts - known.mean(axis=1, keepdims=True)) / known.std(axis=1, keepdims=True)
+    away = np.linalg.norm((query[0] - covariance.location_) @ root, axis=1)
+    scores = {"reconstruction": query[1].mean(axis=(1, 2)), "neighbours": np.exp(parts[0]), "mahalanobis": away}
+    return scores | {"combined": z_scores.mean(axis=0)}
+
+
+def auroc(normal, anomalous):
+    """Chance that an anomaly scores higher than a normal image, a tie counted half: in [0, 1]; .5 = guessing.
+
+    The area under the ROC curve: U / (n m) of Mann & Whitney 1947, from scores (n,) and (m,).
+    """
+    ranks = rankdata(np.concatenate([_scores("normal", normal), _scores("anomalous", anomalous)]))[len(normal) :]
+    return float((ranks.mean() - (len(anomalous) + 1) / 2) / len(normal))
+
+
+def average_precision(normal, anomalous):
+    """Mean, over the anomalies, of their share among all that score as high: in [0, 1]; 1 = they all come first.
+
+    From scores (n,) and (m,), as scikit-learn's; guessing gives m / (n + m).
+    """
+    scores = np.concatenate([_scores("normal", normal), _scores("anomalous", anomalous)])
+    return float(average_precision_score(np.arange(len(scores)) >= len(normal), scores))
+
+
+def bootstrap(measure, normal, anomalous, draws=200, seed=0):
+    """`measure` of resampled scores: (draws,); normals (n,) and anomalies (m,) are drawn apart, with replacement.
+
+    Quantiles of it are a percentile interval (Efron 1979). One seed draws the same images whatever the score, so
+    two scores may be compared draw by draw.
+    """
+    rng = np.random.default_rng(seed)
+    pairs = ((rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous))) for _ in range(draws))
+    return np.array([measure(*pair) for pair in pairs])
+
+
 def knn_purity(z, labels, k=10):
     """Mean share of the k nearest other points that have a point's own label, in [0, 1]; chance = Σ (class share)²."""
     near, labels = _other_neighbours("z", z, k), _labels("labels", labels, z)
@@ -331,6 +395,13 @@ def _rows(name, points, like=None):  # -> (N, D), float32 or float64
         found, wanted = rows.shape[1], like.shape[1]
         _require(found == wanted, name, f"points of {found} numbers", f"{wanted}, as in the other set")
     return rows.astype(np.result_type(rows, np.float32), copy=False)
+
+
+def _scores(name, scores):
+    scores = np.asarray(scores, dtype=np.float64)
+    ok = scores.ndim == 1 and scores.size and np.isfinite(scores).all()
+    _require(ok, name, f"scores of shape {scores.shape}", "finite ones (N,), N > 0")
+    return scores
 
 
 def _labels(name, labels, points):

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage, optimize, special, stats
+from scipy.spatial import distance
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from sklearn import manifold
-from sklearn.metrics import silhouette_score
+from sklearn import covariance, manifold
+from sklearn.metrics import average_precision_score, roc_auc_score, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from cae_lib import metrics
@@ -353,6 +354,79 @@ def test_read_off_is_exact_on_a_power_law_and_level_beyond_its_ends():
     assert np.isnan(metrics.read_off(x, x, 0.1, left=np.nan)) and metrics.read_off(x, x, 1, left=np.nan) == 1
 
 
+# --- anomalies -------------------------------------------------------------------------------------------
+
+
+def test_neighbour_distance_by_brute_force():
+    a, b = points(seed=1)[0], points(seed=2)[0]
+    apart = np.sort(np.sqrt(((b[:, None] - a) ** 2).sum(axis=2)), axis=1)
+    np.testing.assert_allclose(metrics.neighbour_distance(a, b, 3), apart[:, :3].mean(axis=1), rtol=1e-10)
+    np.testing.assert_allclose(metrics.neighbour_distance(a, b, 1), metrics.nearest_distance(b, a), rtol=1e-10)
+
+
+def scored(seed=0):
+    """Training, validation and queries, a pair each: correlated codes (N, 5) and squared errors (N, 4, 4)."""
+    rng = np.random.default_rng(seed)
+    mix, scale = rng.normal(size=(5, 5)), rng.uniform(0.1, 1, (4, 4))
+    return [(rng.normal(size=(n, 5)) @ mix + 3, scale * rng.random((n, 4, 4))) for n in (200, 80, 50)]
+
+
+def test_anomaly_scores_are_their_definitions():
+    (train, errors), (held, held_errors), (query, query_errors) = pairs = scored()
+    found = metrics.anomaly_scores(*pairs, k=3)
+    precision = covariance.LedoitWolf().fit(train).precision_
+    to_mean = distance.cdist(query, train.mean(axis=0)[None], "mahalanobis", VI=precision)[:, 0]
+    near, near_held = (
+        np.sort(distance.cdist(z, train, "mahalanobis", VI=precision), axis=1)[:, :3].mean(axis=1)
+        for z in (query, held)
+    )
+    usual = errors.mean(axis=0) + np.median(errors.mean(axis=0))
+    relative, relative_held = ((e / usual).mean(axis=(1, 2)) for e in (query_errors, held_errors))
+    z = [(np.log(a) - np.log(b).mean()) / np.log(b).std() for a, b in ((near, near_held), (relative, relative_held))]
+    np.testing.assert_allclose(found["reconstruction"], query_errors.mean(axis=(1, 2)))
+    np.testing.assert_allclose(found["mahalanobis"], to_mean, rtol=1e-6)
+    np.testing.assert_allclose(found["neighbours"], near, rtol=1e-6)
+    np.testing.assert_allclose(found["combined"], np.mean(z, axis=0), rtol=1e-5, atol=1e-8)
+
+
+def test_anomaly_scores_do_not_depend_on_the_units():
+    pairs = scored(seed=1)
+    turned = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 5)))[0]
+    once = metrics.anomaly_scores(*pairs)
+    again = metrics.anomaly_scores(*((7 * z @ turned + 1, 9 * errors) for z, errors in pairs))
+    for name in ("neighbours", "mahalanobis", "combined"):
+        np.testing.assert_allclose(again[name], once[name], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(again["reconstruction"], 9 * once["reconstruction"])
+
+
+@pytest.mark.parametrize("decimals", [0, 8], ids=["with ties", "without ties"])
+def test_auroc_is_mann_whitneys_and_both_measures_are_scikit_learns(decimals):
+    rng = np.random.default_rng(3)
+    normal, anomalous = rng.normal(size=70).round(decimals), rng.normal(1, 2, size=40).round(decimals)
+    truth, scores = np.repeat([0, 1], [70, 40]), np.concatenate([normal, anomalous])
+    assert metrics.auroc(normal, anomalous) == pytest.approx(roc_auc_score(truth, scores))
+    u = stats.mannwhitneyu(anomalous, normal).statistic
+    assert metrics.auroc(normal, anomalous) == pytest.approx(u / (70 * 40))
+    assert metrics.average_precision(normal, anomalous) == pytest.approx(average_precision_score(truth, scores))
+
+
+def test_detection_of_toys():
+    assert metrics.auroc([1, 2], [3, 4]) == metrics.average_precision([1, 2], [3, 4]) == 1
+    assert metrics.auroc([3, 4], [1, 2]) == 0 and metrics.auroc([1, 1], [1, 1, 1]) == 0.5
+    assert metrics.average_precision([1, 1], [1, 1, 1]) == 0.6  # guessing: the share of anomalies
+    assert metrics.average_precision([2], [3, 1]) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_bootstrap_spreads_as_the_closed_form_says_and_pairs_its_draws():
+    rng = np.random.default_rng(4)
+    normal, anomalous = rng.normal(size=200), rng.normal(1, size=300)
+    draws = metrics.bootstrap(lambda a, b: b.mean() - a.mean(), normal, anomalous, draws=2000)
+    assert draws.shape == (2000,) and draws.mean() == pytest.approx(anomalous.mean() - normal.mean(), abs=0.01)
+    assert draws.std() == pytest.approx(np.sqrt(normal.var() / 200 + anomalous.var() / 300), rel=0.08)
+    area = metrics.bootstrap(metrics.auroc, normal, anomalous, draws=50, seed=1)
+    np.testing.assert_array_equal(area, metrics.bootstrap(metrics.auroc, 2 * normal, 2 * anomalous, draws=50, seed=1))
+
+
 # --- faults: a bad argument is named ---------------------------------------------------------------------
 
 
@@ -404,6 +478,10 @@ Z, L = np.arange(12.0).reshape(6, 2), np.array([0, 0, 1, 1, 2, 2])
         ("k", lambda: metrics.neighbour_indices(Z, Z, 0)),
         ("points", lambda: metrics.nearest_distance(Z[:, :1], Z)),
         ("reference", lambda: metrics.nearest_distance(Z, Z + np.inf)),
+        ("query", lambda: metrics.neighbour_distance(Z, Z[:, :1])),
+        ("k", lambda: metrics.neighbour_distance(Z, Z, 7)),
+        ("normal", lambda: metrics.auroc([], [1.0])),
+        ("anomalous", lambda: metrics.average_precision([1.0], [np.nan])),
         ("z", lambda: metrics.knn_purity(L, L)),
         ("k", lambda: metrics.knn_purity(Z, L, k=6)),
         ("labels", lambda: metrics.knn_purity(Z, L[None], k=2)),
