@@ -123,14 +123,28 @@ def even_cells(train: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, 
     return -(reach + 0.5) * step, np.full(len(reach), step), (2 * reach + 1).astype(np.int64)
 
 
-def transmit(train: np.ndarray, z: np.ndarray, low, step, levels) -> tuple[np.ndarray, np.ndarray]:
-    """Codes z (N, D) as they arrive, quantised, and what each costs in bits, (2, N): fixed length, entropy-coded.
+def transmit(train: np.ndarray, z: np.ndarray, cells, settings):
+    """For each setting, codes z (N, D) as they arrive, quantised, and their bits (2, N): fixed length, entropy-coded.
 
-    The receiver knows the cells and the symbols' frequencies in train; see `metrics.code_length`.
+    `cells` is `fitted_cells` or `even_cells`. The receiver knows the cells and the frequencies of their use in train;
+    see `metrics.code_length`.
     """
-    (seen, _), (sent, arrived) = (quantise(codes, low, step, levels) for codes in (train, z))
-    fixed = np.ceil(np.log2(np.broadcast_to(levels, z.shape[1]))).sum()
-    return arrived, np.stack([np.full(len(z), fixed), metrics.code_length(seen, sent, levels)])
+    for setting in settings:
+        low, step, levels = cells(train, setting)
+        (seen, _), (sent, arrived) = (quantise(codes, low, step, levels) for codes in (train, z))
+        fixed = np.ceil(np.log2(np.broadcast_to(levels, z.shape[1]))).sum()
+        yield arrived, np.stack([np.full(len(z), fixed), metrics.code_length(seen, sent, levels)])
+
+
+def through_pca(dataset: Dataset, images: Tensor, components: int, cells, settings, fitted_on: int):
+    """The same for images by PCA: yields (N, n, n), clipped to [0, 1], and bits (2, N).
+
+    PCA is fitted on all training images, the cells and frequencies on the first `fitted_on`.
+    """
+    pca = fit_pca(dataset, components)
+    train, z = (pca.transform(_rows(pixels(part))) for part in (dataset.train_images[:fitted_on], images))
+    for arrived, bits in transmit(train, z, cells, settings):
+        yield pca.inverse_transform(arrived).reshape(images[:, 0].shape).clip(0, 1), bits
 
 
 def through_codec(images: Tensor, kind: str, **options) -> tuple[np.ndarray, np.ndarray]:

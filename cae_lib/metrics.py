@@ -121,17 +121,18 @@ def code_length(train, symbols, levels):
     return bits
 
 
-def rate_distortion(x, received):
-    """What images x cost and how they arrive: {"bpp": (K, W), "mse": (K,), "ssim": (K,)}, means over the images.
+def rate_distortion(x, received, keep=0):
+    """What images x (N, H, W) cost and how they arrive, in K settings: bpp (K, W), mse (K,) and ssim (K,), the means.
 
-    `received` yields (x_hat (N, H, W), bits (W, N)) for each of K settings, W being the ways to count the bits.
+    `received` yields (x_hat (N, H, W), bits (W, N)) for each setting, W being the ways to count the bits. Of the first
+    `keep` images it also gives x_hat (K, keep, H, W) and bits (K, W, keep).
     """
-    rows = [
-        (np.mean(bits, axis=1) / x[0].size, mse_per_image(x, x_hat).mean(), ssim_per_image(x, x_hat).mean())
-        for x_hat, bits in received
-    ]
-    bpp, mse, ssim = (np.array(column) for column in zip(*rows, strict=True))
-    return {"bpp": bpp, "mse": mse, "ssim": ssim}
+    rows = []
+    for x_hat, bits in received:
+        bits = np.asarray(bits)
+        measured = bits.mean(axis=1) / x[0].size, mse_per_image(x, x_hat).mean(), ssim_per_image(x, x_hat).mean()
+        rows.append((*measured, x_hat[:keep], bits[:, :keep]))
+    return dict(zip(("bpp", "mse", "ssim", "x_hat", "bits"), map(np.array, zip(*rows, strict=True)), strict=True))
 
 
 def read_off(x, y, at, left=None):

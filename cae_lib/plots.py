@@ -75,6 +75,19 @@ def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0, width=WI
     return figure
 
 
+def plot_annotated(images, notes, lang, columns):
+    """Images (R, C, n, n) with `notes` (R, C) of two lines below each; `columns` are named by their keys in WORDS."""
+    (r, c, n), room = images.shape[:3], images.shape[2] // 2
+    cells = np.pad(images, ((0, 0), (0, 0), (0, room), (0, 0)), constant_values=np.nan)
+    gap = max(1, (n + room) // 14)
+    with canvas(r * (n + room + gap) / (n + gap) * WIDTH / c + 0.3) as (figure, axes):
+        _mosaic(axes, cells, (), [word(key, lang) for key in columns], None, 1.0)
+        for (i, j), note in np.ndenumerate(notes):
+            place = dict(ha="center", va="top", fontsize=9, linespacing=1.1)
+            axes.text((n - 1) / 2 + j * (n + gap), i * (n + room + gap) + n + 0.5, note, **place)
+    return figure
+
+
 def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.5):
     """Originals (C, n, n) over each method's reconstructions and error maps |x - x_hat|; `columns` are their names.
 
@@ -412,6 +425,42 @@ def plot_lines(lines, lang, x_label, y_label, log=False):
             place = dict(xytext=(8, 0), textcoords="offset points", va="center", weight="bold", annotation_clip=False)
             axes.annotate(name, (axes.get_xlim()[1], height), color=line.get_color(), **place)
         axes.set_ylim(low, max(high, height))
+        localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=None, scale="log"):
+    """Error over bits per pixel, both logarithmic: a method's key in WORDS to (bpp (K, W), values (K,)).
+
+    The first of W = 2 ways to count bits is dashed. Dotted: `floors`, values by method, and `lossless`, PNG's bpp.
+    `notes` (K,) name the points of the first curve; `least` is where the values' axis begins.
+    """
+    colours = dict(autoencoder=BLUE, pca=ORANGE, pca_all=PURPLE, jpeg=GREEN, webp=RED)
+    spots = {"autoencoder": (9, -1), "pca": (0, 1), "pca_all": (0, 1), "jpeg": (1.5, 1), "webp": (2.6, -1)}
+    up = 1 if scale == "log" else -1  # where what is worse lies
+    with canvas(4.4) as (figure, axes):
+        axes.set(xscale="log", yscale=scale, xlabel=word("bpp", lang), ylabel=label)
+        for key, (bpp, values) in curves.items():
+            look = dict(color=colours[key], marker="o" if len(values) < 12 else None, markersize=5)
+            for rates, dash in zip(bpp.T[::-1], ("-", "--"), strict=False):
+                axes.plot(rates, values, dash, **look)
+            at, side = np.abs(bpp[:, -1] - spots[key][0]).argmin(), spots[key][1]
+            place = dict(ha="left" if side > 0 else "right", va="bottom" if up * side > 0 else "top", weight="bold")
+            move = dict(xytext=(5 * side, 5 * side * up), textcoords="offset points", color=colours[key])
+            axes.annotate(word(key, lang), (bpp[at, -1], values[at]), **place, **move)
+        for x, y, note in zip(*next(iter(curves.values())), notes, strict=False):
+            axes.annotate(note, (x[-1], y), (0, -12), textcoords="offset points", ha="center", va="center", fontsize=9)
+        for key, value in (floors or {}).items():
+            axes.axhline(value, color=colours[key], linestyle=":", linewidth=1.4)
+        axes.set_ylim(least, None)
+        if lossless:
+            axes.axvline(lossless, color=GREY, linestyle=":", linewidth=1.4)
+            place = dict(transform=axes.get_xaxis_transform(), ha="right", va="top", color=GREY, weight="bold")
+            axes.text(lossless * 0.96, 0.99, word("png", lang), **place)
+        for axis in (axes.xaxis, axes.yaxis) if scale == "log" else (axes.xaxis,):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_minor_locator(NullLocator())
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
     return figure

@@ -290,7 +290,7 @@ def test_even_cells_have_one_width_and_reach_every_number():
 
 def test_a_number_that_is_always_the_same_costs_no_entropy_and_comes_back():
     z = np.full((1000, 2), 0.75, np.float32)
-    arrived, bits = latent.transmit(z, z, *latent.fitted_cells(z, 3))
+    ((arrived, bits),) = latent.transmit(z, z, latent.fitted_cells, [3])
     np.testing.assert_allclose(arrived, z, atol=1e-6)
     np.testing.assert_allclose(bits[0], 6)
     assert (bits[1] < 0.02).all()
@@ -298,11 +298,19 @@ def test_a_number_that_is_always_the_same_costs_no_entropy_and_comes_back():
 
 def test_more_bits_cost_more_and_come_closer_and_the_entropy_is_below_the_fixed_length():
     z = np.random.default_rng(0).normal(size=(2000, 5)).astype(np.float32)
-    sent = [latent.transmit(z, z, *latent.fitted_cells(z, bits)) for bits in range(2, 9)]
+    sent = list(latent.transmit(z, z, latent.fitted_cells, range(2, 9)))
     errors, bits = [np.square(z - arrived).mean() for arrived, _ in sent], np.array([b.mean(axis=1) for _, b in sent])
     assert errors == sorted(errors, reverse=True)
     assert bits[:, 0].tolist() == [5 * b for b in range(2, 9)]
     assert (np.diff(bits[:, 1]) > 0).all() and (bits[:, 1] < bits[:, 0]).all()
+
+
+def test_what_arrives_through_pca_is_the_quantised_sum_of_its_components(dataset):
+    pca, images = latent.fit_pca(dataset, 5), dataset.train_images[:20]
+    fine, coarse = latent.through_pca(dataset, images, 5, latent.even_cells, [1e-4, 1e9], fitted_on=20)
+    np.testing.assert_allclose(fine[0], latent.pca_reconstruct(pca, images).clip(0, 1), atol=1e-3)
+    np.testing.assert_allclose(coarse[0], np.tile(pca.mean_.reshape(1, 12, 12), (len(images), 1, 1)), atol=1e-5)
+    assert (coarse[1] == 0).all() and (fine[1] > 0).all()
 
 
 def test_a_codec_gives_back_its_image_and_counts_its_file(tmp_path):

@@ -340,10 +340,13 @@ def test_code_length_of_toys():
 
 def test_rate_distortion_is_the_means_of_each_setting():
     x, x_hat = noisy_pair(count=4)
-    found = metrics.rate_distortion(x, iter([(x_hat, [[784] * 4, [0, 0, 784, 784]]), (x, np.full((2, 4), 1568))]))
+    bits = [[784] * 4, [0, 0, 784, 784]]
+    found = metrics.rate_distortion(x, iter([(x_hat, bits), (x, np.full((2, 4), 1568))]), keep=3)
     np.testing.assert_allclose(found["bpp"], [[1, 0.5], [2, 2]])
     np.testing.assert_allclose(found["mse"], [np.square(x - x_hat).mean(), 0])
     np.testing.assert_allclose(found["ssim"], [metrics.ssim_per_image(x, x_hat).mean(), 1])
+    np.testing.assert_array_equal(found["x_hat"], [x_hat[:3], x[:3]])
+    np.testing.assert_array_equal(found["bits"][0], [[784] * 3, [0, 0, 784]])
 
 
 def test_read_off_is_exact_on_a_power_law_and_level_beyond_its_ends():

@@ -43,6 +43,9 @@ def curve(lang, epochs=40, **options):
 
 
 BASELINES = {"mean_image": 0.0875, "pca": 0.0102}
+RATES = {"autoencoder": (0.15, 0.6, 0.01, 0.0045), "pca": (0.15, 0.6, 0.016, 0.009), "pca_all": (0.01, 3, 0.03, 1e-4)}
+RATES |= {"jpeg": (0.3, 7, 0.015, 1e-6), "webp": (0.7, 5, 0.006, 1e-5)}
+FIXED = dict(autoencoder=(0.15, 0.6, 0.7, 0.9), pca=(0.15, 0.6, 0.5, 0.7))
 CASES = {  # "function" or "function: what is special"
     "plot_images": lambda lang: plots.plot_images(IMAGES, lang, CLASSES[lang]),
     "plot_images: columns": lambda lang: plots.plot_images(IMAGES[:, :2].swapaxes(0, 1), lang, (), CLASSES[lang]),
@@ -93,6 +96,18 @@ CASES = {  # "function" or "function: what is special"
             for k, v in dict(codes=66, pca=67).items()
         },
         *(lang, word("epoch", lang), word("mse", lang)),
+    ),
+    "plot_rates": lambda lang: plots.plot_rates(
+        {k: (np.geomspace(a, b, 20)[:, None], np.geomspace(c, d, 20)) for k, (a, b, c, d) in RATES.items()},
+        *(lang, word("mse", lang), dict(autoencoder=0.0045), 5.1),
+    ),
+    "plot_rates: two counts": lambda lang: plots.plot_rates(
+        {k: (np.geomspace([a, a], [b, 0.8 * b], 7), np.geomspace(c, d, 7)) for k, (a, b, c, d) in FIXED.items()},
+        *(lang, "SSIM"),
+        **dict(notes="2345678", scale="linear"),
+    ),
+    "plot_annotated": lambda lang: plots.plot_annotated(
+        IMAGES[:3], np.full((3, 6), f"{number(0.5, lang)} bpp\nMSE {number(0.001, lang)}"), lang, ["original", *RATES]
     ),
     "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
     "plot_maps: small multiples": lambda lang: plots.plot_maps(
