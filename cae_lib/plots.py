@@ -336,8 +336,11 @@ def plot_curve(epochs, values, label, lang, threshold=None, percent=False, bars=
 # --- errors and distances ------------------------------------------------------------------------------------
 
 
-def plot_class_errors(mse, names, lang):
-    """Each class's mean error, worst first: `mse` maps a method's key in WORDS to (classes,), `names` the classes."""
+def plot_class_errors(mse, names, lang, label="mse", least=0):
+    """Each class's mean error, worst first: `mse` maps a method's key in WORDS to (classes,), `names` the classes.
+
+    Or another measure of each class, whose key in WORDS is `label`, from `least` on.
+    """
     order = np.argsort(next(iter(mse.values())))
     with canvas(3.6) as (figure, axes):
         height = np.arange(len(order))
@@ -346,7 +349,7 @@ def plot_class_errors(mse, names, lang):
             axes.plot(values[order], height, mark, color=colour, markersize=8)
             axes.text(values[order[-1]], height[-1] + 0.45, word(key, lang), color=colour, ha="center", weight="bold")
         axes.set_yticks(height, [names[i] for i in order])
-        axes.set(xlabel=word("mse", lang), xlim=(0, None), ylim=(-0.6, len(order) + 0.1))
+        axes.set(xlabel=word(label, lang), xlim=(least, None), ylim=(-0.6, len(order) + 0.1))
         localise(axes.xaxis, lang)
     return figure
 
@@ -419,12 +422,17 @@ def plot_lines(lines, lang, x_label, y_label, log=False):
             if band:
                 axes.fill_between(x, *band, color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if log else "linear")
-        (low, high), height = axes.get_ylim(), -np.inf
-        for line, name in sorted(zip(axes.lines, lines, strict=True), key=lambda pair: pair[0].get_ydata()[-1]):
-            height = max(line.get_ydata()[-1], height + 0.055 * (high - low))  # names of ends that lie close move apart
-            place = dict(xytext=(8, 0), textcoords="offset points", va="center", weight="bold", annotation_clip=False)
-            axes.annotate(name, (axes.get_xlim()[1], height), color=line.get_color(), **place)
-        axes.set_ylim(low, max(high, height))
+        (low, high), (left, right) = axes.get_ylim(), axes.get_xlim()
+        ends = sorted(zip(axes.lines, lines, strict=True), key=lambda pair: pair[0].get_ydata()[-1])
+        heights = np.array([line.get_ydata()[-1] for line, _ in ends])
+        for _ in range(200):  # names of ends that lie close move apart
+            push = np.maximum(0.058 * (high - low) - np.diff(heights), 0) / 2
+            heights += np.pad(push, (1, 0)) - np.pad(push, (0, 1))
+        for (line, name), height in zip(ends, heights, strict=True):
+            place = dict(xytext=(1.05, height), textcoords=axes.get_yaxis_transform(), va="center", weight="bold")
+            place["arrowprops"] = dict(arrowstyle="-", color=line.get_color(), alpha=0.4, shrinkA=0, shrinkB=4)
+            axes.annotate(name, line.get_xydata()[-1], color=line.get_color(), annotation_clip=False, **place)
+        axes.set(xlim=(left, right), ylim=(min(low, heights[0]), max(high, heights[-1])))
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
     return figure
@@ -463,6 +471,34 @@ def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=
             axis.set_minor_locator(NullLocator())
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_roc(curves, lang):
+    """Anomalies found against false alarms: a name to (false (K,), found (K,), AUROC); the names stand best first."""
+    with canvas(4) as (figure, axes):
+        axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.2)
+        looks = zip((BLUE, ORANGE, GREEN, PURPLE, RED), ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))), strict=True)
+        looks = dict(zip(curves, looks, strict=False))
+        for i, (name, (false, found, area)) in enumerate(sorted(curves.items(), key=lambda item: -item[1][2])):
+            look, height = dict(color=looks[name][0], linestyle=looks[name][1]), 0.86 - 0.1 * i
+            axes.plot(100 * false, 100 * found, **look)
+            axes.plot([1.05, 1.14], [height] * 2, **look, transform=axes.transAxes, clip_on=False)
+            place = dict(transform=axes.transAxes, va="center", color=look["color"], weight="bold")
+            axes.text(1.17, height, f"{number(area, lang, 3)}  {name}", **place)
+        axes.text(1.17, 0.97, "AUROC", transform=axes.transAxes, va="center")
+        axes.set(xlabel=word("false_alarms", lang), ylabel=word("anomalies_found", lang), aspect="equal")
+    return figure
+
+
+def plot_heat(values, rows, columns, lang):
+    """Shares (R, C) in [0, 1] with their names: green above one half, brown below, two decimals in each cell."""
+    names, cells = [fill(name, 11) for name in columns], [[number(v, lang, 2) for v in row] for row in values]
+    with canvas(0.9 + 0.42 * len(rows)) as (figure, axes):
+        look = dict(cmap="BrBG", vmin=0, vmax=1, cbar=False, fmt="", linewidths=1.5, linecolor=PAPER)
+        sns.heatmap(values, ax=axes, annot=np.array(cells), xticklabels=names, yticklabels=rows, **look)
+        axes.tick_params(axis="x", rotation=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+        axes.tick_params(axis="y", rotation=0)
     return figure
 
 
@@ -533,10 +569,10 @@ def plot_overlap(overlaps, lang, names=None, width=WIDTH):
     return figure
 
 
-def plot_retrieval(query, found, labels, lang):
+def plot_retrieval(query, found, labels, lang, first="query"):
     """Query images (R, n, n), and beside them what each space finds nearest: a title to (images (R, k, n, n), labels).
 
-    `labels` (R,) are the queries' classes; a neighbour of another class is framed and named.
+    `labels` (R,) are the queries' classes; a neighbour of another class is framed and named. `first` is a key in WORDS.
     """
     n, none = query.shape[1], np.full((len(query), 1, *query.shape[1:]), np.nan)
     images, classes, starts = [query[:, None]], [labels[:, None]], []
@@ -556,7 +592,7 @@ def plot_retrieval(query, found, labels, lang):
                 x, y = j * across + side + n / 2, i * down + n + 0.5
                 name = CLASSES[lang][c].replace(" ", "\n")
                 axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
-        axes.text(side + n / 2, -2, word("query", lang), ha="center", va="bottom", weight="bold")
+        axes.text(side + n / 2, -2, word(first, lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
             axes.text((start + near.shape[1] / 2) * across, -2, title, ha="center", va="bottom", weight="bold")
     return figure

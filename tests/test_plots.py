@@ -23,6 +23,7 @@ LABELS = np.repeat(np.arange(10), 30)
 CENTRES = 10 * np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 10, endpoint=False)])
 POINTS = CENTRES[LABELS] + RNG.normal(size=(300, 2))
 ERRORS = {"autoencoder": RNG.uniform(0.001, 0.02, 10), "pca": RNG.uniform(0.02, 0.04, 10)}
+T = np.linspace(0, 1, 50)
 NEIGHBOURS = RNG.integers(0, 10, (10, 4))
 
 
@@ -127,6 +128,17 @@ CASES = {  # "function" or "function: what is special"
     "plot_retrieval": lambda lang: plots.plot_retrieval(
         IMAGES[:, 0], {word(k, lang): (IMAGES[:, 1:5], NEIGHBOURS) for k in ("codes", "pixels")}, np.arange(10), lang
     ),
+    "plot_retrieval: typical": lambda lang: plots.plot_retrieval(
+        *(IMAGES[:, 0], {"–": (IMAGES[:, 1:5], NEIGHBOURS)}, np.arange(10), lang), first="typical"
+    ),
+    "plot_class_errors: another measure": lambda lang: plots.plot_class_errors(
+        dict(combined=np.linspace(0.8, 1, 10), pixels=np.linspace(0.78, 0.96, 10)), CLASSES[lang], lang, "auroc", None
+    ),
+    "plot_roc": lambda lang: plots.plot_roc(
+        {word(k, lang): (T, T**p, 1 / (1 + p)) for k, p in dict(combined=0.1, codes=0.11, pixels=1, pca=2).items()},
+        lang,
+    ),
+    "plot_heat": lambda lang: plots.plot_heat(np.eye(6, 7), CLASSES[lang][:6], CLASSES[lang][:7], lang),
 }
 each_case = pytest.mark.parametrize("case", CASES)
 each_lang = pytest.mark.parametrize("lang", LANGS)
