@@ -424,14 +424,15 @@ def plot_lines(lines, lang, x_label, y_label, log=False):
         axes.set(xlabel=x_label, ylabel=y_label, xscale="log" if log else "linear")
         (low, high), (left, right) = axes.get_ylim(), axes.get_xlim()
         ends = sorted(zip(axes.lines, lines, strict=True), key=lambda pair: pair[0].get_ydata()[-1])
-        heights = np.array([line.get_ydata()[-1] for line, _ in ends])
+        heights = np.array([float(line.get_ydata()[-1]) for line, _ in ends])
         for _ in range(200):  # names of ends that lie close move apart
             push = np.maximum(0.058 * (high - low) - np.diff(heights), 0) / 2
             heights += np.pad(push, (1, 0)) - np.pad(push, (0, 1))
         for (line, name), height in zip(ends, heights, strict=True):
-            place = dict(xytext=(1.05, height), textcoords=axes.get_yaxis_transform(), va="center", weight="bold")
-            place["arrowprops"] = dict(arrowstyle="-", color=line.get_color(), alpha=0.4, shrinkA=0, shrinkB=4)
-            axes.annotate(name, line.get_xydata()[-1], color=line.get_color(), annotation_clip=False, **place)
+            side, colour = axes.get_yaxis_transform(), line.get_color()
+            axes.text(1.05, height, name, color=colour, transform=side, va="center", weight="bold")
+            leader = dict(arrowstyle="-", color=colour, alpha=0.4, shrinkA=0, shrinkB=4)
+            axes.annotate("", line.get_xydata()[-1], (1.04, height), textcoords=side, arrowprops=leader)
         axes.set(xlim=(left, right), ylim=(min(low, heights[0]), max(high, heights[-1])))
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
