@@ -73,6 +73,24 @@ def pca_reconstruct(pca: PCA, images: Tensor) -> np.ndarray:
     return pca.inverse_transform(pca.transform(x.reshape(len(x), -1))).reshape(x.shape).astype(np.float32)
 
 
+def codes_and_errors(model: ConvAutoencoder | PCA, images: Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, D) and squared errors (N, n, n) of images, as `encode` takes them, by the autoencoder or by PCA."""
+    x = pixels(images) if isinstance(images, Tensor) else images
+    if isinstance(model, PCA):
+        z = model.transform(_rows(x))
+        x_hat = model.inverse_transform(z).reshape(x.shape)
+    else:
+        z = encode(model, x)
+        x_hat = decode(model, z)
+    return z, np.square(x - x_hat)
+
+
+def anomaly_scores(model: ConvAutoencoder | PCA, dataset: Dataset, images, reference: int = 10_000):
+    """`metrics.anomaly_scores` of images against the first `reference` training images and all validation images."""
+    parts = dataset.train_images[:reference], dataset.validation_images, images
+    return metrics.anomaly_scores(*(codes_and_errors(model, part) for part in parts))
+
+
 def pca_map(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Map (N, 2) of points (N, ...) onto their two principal axes; every axis' share of their variance, falling."""
     rows = _rows(z)

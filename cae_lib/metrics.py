@@ -241,7 +241,8 @@ def anomaly_scores(train, validation, query, k=5):
     codes = _rows("train", train[0]).astype(np.float64)
     covariance = LedoitWolf().fit(codes)
     root = np.linalg.cholesky(covariance.precision_)  # distances between z @ root are Mahalanobis distances
-    usual = train[1].mean(axis=0) + np.median(train[1].mean(axis=0))  # (H, W)
+    usual = train[1].mean(axis=0)  # (H, W)
+    usual = np.maximum(usual + np.median(usual), 1e-12)  # a pixel that is always black must not decide alone
 
     def logarithms(z, errors):  # (2, N)
         parts = neighbour_distance(codes @ root, z @ root, k), (errors / usual).mean(axis=(1, 2))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from cae_lib import data, latent
+from cae_lib import data, latent, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
@@ -145,6 +145,30 @@ def test_more_components_than_images_or_pixels_are_as_many_as_there_are(dataset)
     found = latent.pca_reconstruct(pca, few.train_images)
     np.testing.assert_allclose(found, latent.pixels(few.train_images), atol=1e-4)
     assert latent.fit_pca(dataset, 1000).n_components_ == 96
+
+
+def test_errors_are_of_the_reconstructions_by_either_model(model, dataset):
+    x, pca = latent.pixels(dataset.test_images), latent.fit_pca(dataset, 6)
+    for judge, x_hat in ((model, None), (pca, latent.pca_reconstruct(pca, dataset.test_images))):
+        z, errors = latent.codes_and_errors(judge, dataset.test_images)
+        x_hat = latent.decode(model, z) if x_hat is None else x_hat
+        assert z.shape == (len(x), 6)
+        np.testing.assert_allclose(errors.mean(axis=(1, 2)), metrics.mse_per_image(x, x_hat), rtol=1e-4)
+        np.testing.assert_array_equal(latent.codes_and_errors(judge, x)[1], errors)
+
+
+def test_noise_is_an_anomaly_and_the_reference_may_be_shortened(model, dataset):
+    x, names = latent.pixels(dataset.test_images), ["reconstruction", "neighbours", "mahalanobis", "combined"]
+    noise = np.random.default_rng(0).random(x.shape, dtype=np.float32)
+    pca = latent.fit_pca(dataset, 6)
+    usual, odd = (latent.anomaly_scores(pca, dataset, images) for images in (x, noise))
+    assert metrics.auroc(usual["combined"], odd["combined"]) > 0.99
+    shorter = dataclasses.replace(dataset, train_images=dataset.train_images[:20])
+    for judge in (pca, model):
+        few, expected = latent.anomaly_scores(judge, dataset, x, reference=20), latent.anomaly_scores(judge, shorter, x)
+        assert list(few) == names
+        for name in names:
+            np.testing.assert_array_equal(few[name], expected[name])
 
 
 def test_the_pca_map_is_the_two_greatest_eigenvalues_and_keeps_all_shares():
