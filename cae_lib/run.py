@@ -96,6 +96,26 @@ class Run:
             found.append("data: the dataset's content has changed")
         return found
 
+    def twins(self, *names: str) -> list["Run"]:
+        """This run first, then one finished run for each other seed: all else is the same, and metrics hold `names`.
+
+        Looked for in the folder that this run lies in, and as deep below it as the points of a sweep lie.
+        """
+
+        def made_from(run):
+            facts = run.provenance
+            return {**run._json("config.json"), "seed": None}, facts["code_sha256"], facts["data_sha256"]
+
+        runs, home = {self.config.seed: self}, self.path.parent
+        for depth in ("*", "*/*", "*/*/*"):
+            for path in sorted(home.glob(f"{depth}/provenance.json")):
+                other = Run(path.parent)
+                with suppress(RunError, KeyError):  # a damaged one is nobody's twin
+                    same = other.state == "finished" and made_from(other) == made_from(self)
+                    if same and other.metrics.keys() >= {*names} and ".stale-" not in str(path.relative_to(home)):
+                        runs.setdefault(other.config.seed, other)
+        return list(runs.values())
+
     # --- what a training writes --------------------------------------------------------------------------
 
     @contextmanager

@@ -219,6 +219,46 @@ def test_beside_a_run_each_configuration_has_a_directory_of_its_own(tiny, tmp_pa
     assert noisy.path != run.beside("denoising", tiny).path
 
 
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory) -> Path:
+    """A folder of runs with seeds 42 and 43, one beside and one below; and of others that differ in more."""
+    home, tiny = tmp_path_factory.mktemp("runs"), Config(**TINY | dict(epochs=1))
+    dataset = data.load(tiny)
+    for name, changes, loss in (
+        ("a", {}, 0.5),
+        ("b", dict(seed=43), 0.25),
+        ("sweeps/seeds/c", dict(seed=44), 0.75),
+        ("copy-of-b", dict(seed=43), 0.25),  # a seed counts once
+        ("wide", dict(seed=45, latent_dim=7), 0.1),
+        ("other-code", dict(seed=46), 0.1),
+        ("other-data", dict(seed=47), 0.1),
+        ("unfinished", dict(seed=48), 0.1),
+        ("unmeasured", dict(seed=49), None),
+        ("d.stale-1", dict(seed=50), 0.1),
+        ("damaged", dict(seed=51), 0.1),
+    ):
+        run = train(dataclasses.replace(tiny, **changes), dataset, Run(home / name))
+        run.record("02", {"test_mse": loss} if loss else {}, [])
+    for name, fact in (("other-code", "code_sha256"), ("other-data", "data_sha256"), ("unfinished", "state")):
+        run = Run(home / name)
+        run._write_json("provenance.json", {**run.provenance, fact: "unfinished"})
+    (home / "damaged" / "metrics.json").write_text("{")
+    return home
+
+
+def test_twins_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
+    twins = Run(seeds / "a").twins("test_mse")
+    assert [t.path.relative_to(seeds).as_posix() for t in twins] == ["a", "b", "sweeps/seeds/c"]
+    assert Run(seeds / "copy-of-b").twins("test_mse")[0].path == seeds / "copy-of-b"
+    assert {t.config.seed for t in Run(seeds / "b").twins()} == {42, 43, 44, 49}
+
+
+def test_a_run_without_twins_is_alone_and_an_unfinished_one_has_none(seeds):
+    assert [t.path for t in Run(seeds / "wide").twins()] == [seeds / "wide"]
+    with pytest.raises(RunError, match="holds no finished run"):
+        Run(seeds / "unfinished").twins()
+
+
 def test_half_a_json_file_is_named(tmp_path):
     (tmp_path / "provenance.json").write_text('{"state": "fin')
     with pytest.raises(RunError, match=r"provenance\.json is not whole JSON"):
