@@ -77,7 +77,7 @@ def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0, width=WI
 
 def plot_annotated(images, notes, lang, columns):
     """Images (R, C, n, n) with `notes` (R, C) of two lines below each; `columns` are named by their keys in WORDS."""
-    (r, c, n), room = images.shape[:3], images.shape[2] // 2
+    (r, c, n), room = images.shape[:3], 2 * images.shape[2] // 5
     cells = np.pad(images, ((0, 0), (0, 0), (0, room), (0, 0)), constant_values=np.nan)
     gap = max(1, (n + room) // 14)
     with canvas(r * (n + room + gap) / (n + gap) * WIDTH / c + 0.3) as (figure, axes):
@@ -456,12 +456,14 @@ def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=
                 axes.plot(rates, values, dash, **look)
             at, side = np.abs(bpp[:, -1] - spots[key][0]).argmin(), spots[key][1]
             place = dict(ha="left" if side > 0 else "right", va="bottom" if up * side > 0 else "top", weight="bold")
-            move = dict(xytext=(5 * side, 5 * side * up), textcoords="offset points", color=colours[key])
+            away = 22 if notes and side < 0 else 5
+            move = dict(xytext=(5 * side, away * side * up), textcoords="offset points", color=colours[key])
             axes.annotate(word(key, lang), (bpp[at, -1], values[at]), **place, **move)
         for x, y, note in zip(*next(iter(curves.values())), notes, strict=False):
             axes.annotate(note, (x[-1], y), (0, -12), textcoords="offset points", ha="center", va="center", fontsize=9)
         for key, value in (floors or {}).items():
             axes.axhline(value, color=colours[key], linestyle=":", linewidth=1.4)
+        axes.margins(y=0.1)
         axes.set_ylim(least, None)
         if lossless:
             axes.axvline(lossless, color=GREY, linestyle=":", linewidth=1.4)
