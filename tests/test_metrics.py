@@ -420,14 +420,24 @@ def test_detection_of_toys():
     assert metrics.average_precision([2], [3, 1]) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_bootstrap_spreads_as_the_closed_form_says_and_pairs_its_draws():
+@pytest.mark.parametrize("decimals", [0, 8], ids=["with ties", "without ties"])
+def test_bootstrap_is_scikit_learns_measures_of_the_images_drawn(decimals):
     rng = np.random.default_rng(4)
-    normal, anomalous = rng.normal(size=200), rng.normal(1, size=300)
-    draws = metrics.bootstrap(lambda a, b: b.mean() - a.mean(), normal, anomalous, draws=2000)
-    assert draws.shape == (2000,) and draws.mean() == pytest.approx(anomalous.mean() - normal.mean(), abs=0.01)
-    assert draws.std() == pytest.approx(np.sqrt(normal.var() / 200 + anomalous.var() / 300), rel=0.08)
-    area = metrics.bootstrap(metrics.auroc, normal, anomalous, draws=50, seed=1)
-    np.testing.assert_array_equal(area, metrics.bootstrap(metrics.auroc, 2 * normal, 2 * anomalous, draws=50, seed=1))
+    normal, anomalous = rng.normal(size=30).round(decimals), rng.normal(1, size=50).round(decimals)
+    areas, again = metrics.bootstrap(normal, anomalous, draws=20, seed=1), np.random.default_rng(1)
+    assert areas.shape == (2, 20)
+    for auroc, precision in areas.T:
+        drawn = [scores[again.integers(len(scores), size=len(scores))] for scores in (normal, anomalous)]
+        assert auroc == pytest.approx(metrics.auroc(*drawn))
+        assert precision == pytest.approx(metrics.average_precision(*drawn))
+    np.testing.assert_array_equal(areas, metrics.bootstrap(2 * normal, 2 * anomalous, draws=20, seed=1))
+
+
+def test_bootstrap_spreads_as_the_closed_form_says():
+    """For equal distributions the variance of AUROC is (n + m + 1) / (12 n m), Mann & Whitney 1947."""
+    scores = np.random.default_rng(5).normal(size=(30, 2, 100))
+    repeats = [metrics.bootstrap(*pair, draws=100)[0].std() for pair in scores]
+    assert np.mean(repeats) == pytest.approx(np.sqrt(201 / (12 * 100 * 100)), rel=0.05)
 
 
 # --- faults: a bad argument is named ---------------------------------------------------------------------
