@@ -9,6 +9,7 @@ BUILD   ?= _build
 PYTHON  ?= python3
 JOBS    ?= 2
 PORT    ?= 8000
+SWEEP   ?= latent_dim
 VENV    ?= .venv
 
 MAKEFLAGS += --no-print-directory --jobs=$(JOBS)
@@ -40,7 +41,7 @@ THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $
 executed = $(NAMES:%=$(BUILD)/notebooks/$(1)/%.ipynb)
 FINDINGS := $(filter-out %/conclusion.ipynb,$(foreach lang,$(LANGS),$(call executed,$(lang))))
 
-.PHONY: help report test test-all lab notebooks book serve pictures bench clean distclean env FORCE
+.PHONY: help report test test-all lab notebooks book serve pictures bench sweep clean distclean env FORCE
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
@@ -75,6 +76,9 @@ pictures: notebooks  ## take the README's pictures from the executed notebooks
 bench: env  ## measure the training beside the textbook loop (a quarter of an hour)
 	$(PY) benchmarks/training.py --out $(BUILD)/bench/training.json
 
+sweep: env  ## run what is missing of a sweep: SWEEP=latent_dim (SCHEDULER=tcp://host:8786, WORKERS=2)
+	@$(PY) -m cae_lib sweep "$(SWEEP)" --profile $(PROFILE) $(SCHEDULER:%=--scheduler %) $(WORKERS:%=--workers %)
+
 clean:  ## delete the book and the executed notebooks; the trained runs stay
 	rm -rf $(BUILD)
 
@@ -101,7 +105,12 @@ first = $(firstword $(LANGS))
 $(foreach lang,$(LANGS),$(foreach name,$(filter-out conclusion,$(NAMES)),$(eval \
   $(call notebook,$(lang),$(name),$(if $(filter-out $(first),$(lang)),| $(BUILD)/notebooks/$(first)/$(name).ipynb)))))
 # The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
-$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json | $(FINDINGS))))
+# It gives them over seeds too: this is what the run's twins, of the same configuration but for the seed, have found.
+$(BUILD)/twins: FORCE | $(RUN)/.trained
+	$(call said,$(shell find $(dir $(RUN)) -maxdepth 4 -name config.json -not -path '$(RUN)/*' -not -path '*.stale-*' \
+	  -exec sh -c 'diff -I "\"seed\":" $(RUN)/config.json "$$0" >&2 && cat "$${0%config.json}metrics.json"' {} \; \
+	  2>/dev/null | sort | cksum))
+$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json $(BUILD)/twins | $(FINDINGS))))
 $(RUN)/metrics.json: $(FINDINGS)
 	@:
 

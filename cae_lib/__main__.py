@@ -1,4 +1,4 @@
-"""The command line: `python -m cae_lib fetch` and `train`; the flags are `Config`'s fields.
+"""The command line: `python -m cae_lib fetch`, `train` and `sweep`; the flags of `train` are `Config`'s fields.
 
 A mistake of the user's is one message and exit code 2, a run in other hands 75, an interrupt 128 + the signal.
 """
@@ -6,11 +6,12 @@ A mistake of the user's is one message and exit code 2, a run in other hands 75,
 import argparse
 import dataclasses
 import itertools
+import signal
 import sys
 
 import yaml
 
-from cae_lib import data, training
+from cae_lib import data, sweep, training
 from cae_lib.config import Config, ConfigError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256
 
@@ -27,12 +28,21 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--archive-stale", action="store_true", help="move a run that was made differently aside")
     for f in dataclasses.fields(Config):
         train.add_argument(f"--{f.name.replace('_', '-')}", dest=f.name, help=f"{f.metadata['why']} ({f.default})")
+    points = verbs.add_parser("sweep", help="run what is missing of a sweep of notebooks/sweeps/", allow_abbrev=False)
+    points.add_argument("name", help="the sweep: NAME of notebooks/sweeps/NAME.yml")
+    points.add_argument(
+        "--profile", default="full", help="NAME of notebooks/params/NAME.yml, the parameters that do not vary (full)"
+    )
+    points.add_argument(
+        "--scheduler", help="the address of a Dask scheduler, such as tcp://host:8786 (a cluster of its own)"
+    )
+    points.add_argument("--workers", type=int, help="trainings side by side on this machine (as many as it has cores)")
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
         if unknown:  # no field of Config takes None: this always raises, with "did you mean" for a mistyped flag
             Config.from_dict({unknown[0].lstrip("-").replace("-", "_"): None})
-        return {"fetch": fetch, "train": train_run}[options.pop("verb")](options)
+        return {"fetch": fetch, "train": train_run, "sweep": sweep_run}[options.pop("verb")](options)
     except training.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.number
@@ -71,6 +81,21 @@ def train_run(options: dict) -> int:
     best = run.history()["validation_loss"].min()
     print(f"trained {run.path}: best validation MSE {best:.5f}, {sum(run.provenance['epoch_seconds']):.0f} s")
     return 0
+
+
+def sweep_run(options: dict) -> int:
+    plan = sweep.read_sweep(options["name"], options["profile"])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the cluster is taken down in order
+    try:
+        failures = sweep.run_sweep(plan, options["scheduler"], options["workers"])
+    except KeyboardInterrupt:
+        print("\nstopped; finished points are kept, the others go on with the same command", file=sys.stderr)
+        return INTERRUPTED
+    done = len(plan.points) - len(failures)
+    print(f"sweep {plan.name}: {done} of {len(plan.points)} points finished: {plan.directory / 'results.csv'}")
+    for point, reason in failures.items():
+        print(f"failed: {point.name}\n{reason}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def read_params(name: str | None) -> dict:

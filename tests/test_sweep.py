@@ -1,0 +1,300 @@
+"""Sweeps: what a file may say, and real Dask schedulers and workers on loopback, with their deaths."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from cae_lib import sweep
+from cae_lib.config import Config
+from cae_lib.run import Run, RunBusy
+from cae_lib.sweep import SweepError, read_sweep, run_point, run_points
+from tests.conftest import ROOT, TINY
+
+PARAMETERS = "# Parameters\nrun = ''\n" + "\n".join(f"{name} = None" for name in Config().to_dict())
+# A notebook that trains nothing: its score follows from its parameters, and it can be told to fail or to wait.
+WORK = """
+import json, pathlib, time
+folder = pathlib.Path(run)
+with open(folder / "executions", "a") as file:
+    file.write("once\\n")
+assert seed != 13, "this seed is unlucky"
+time.sleep(max(0, seed - 1000))
+(folder / "metrics.json").write_text(json.dumps({"score": latent_dim / seed, "verdicts": []}))
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project of its own, with a notebook that takes a second and a sweep over it; we stand in it."""
+    for folder in ("notebooks/params", "notebooks/sweeps", "runs"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "cae_lib").symlink_to(ROOT / "cae_lib")
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "work.ipynb")
+    (tmp_path / "notebooks/params/tiny.yml").write_text(yaml.safe_dump({"run": "runs/tiny", **_plain(TINY)}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _plain(values: dict) -> dict:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def write(project: Path, **changes) -> None:
+    """notebooks/sweeps/s.yml: two sizes and the seeds 1 and 2, and `changes`; a change to None takes a key away."""
+    said = dict(notebook="work.ipynb", grid=dict(latent_dim=[2, 3]), seeds=[1, 2], metrics=["score"]) | changes
+    text = yaml.safe_dump({k: v for k, v in said.items() if v is not None})
+    (project / "notebooks" / "sweeps" / "s.yml").write_text(text)
+
+
+def command(*words) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "cae_lib", "sweep", *map(str, words)], capture_output=True, text=True)
+
+
+def executions(project: Path) -> list[int]:
+    """How often the notebook began, for each point that has begun."""
+    return [p.read_text().count("once") for p in sorted(project.glob("runs/sweeps/s/*/executions"))]
+
+
+def silent(*_) -> None:
+    pass
+
+
+# --- what a file may say ---------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_a_product_and_seeds_repeat_it(project):
+    write(project, fixed=dict(epochs="5"))
+    plan = read_sweep("s", "tiny")
+    assert [(p.values["latent_dim"], p.values["seed"]) for p in plan.points] == [(2, 1), (3, 1), (2, 2), (3, 2)]
+    assert {p.values["epochs"] for p in plan.points} == {5} and plan.varied == ("latent_dim", "seed")
+    assert len({p.directory for p in plan.points}) == 4 and plan.points[0].name.startswith("latent_dim=2,seed=1,")
+
+
+def test_points_are_a_list_and_a_changed_point_is_a_new_point(project):
+    write(project, grid=None, seeds=None, points=[dict(channels=[4, 8]), dict(channels=[4])])
+    before = read_sweep("s", "tiny").points
+    assert [p.name.rpartition(",")[0] for p in before] == ["channels=4-8", "channels=4"]
+    write(project, grid=None, seeds=None, fixed=dict(epochs=4), points=[dict(channels=[4, 8])])
+    assert read_sweep("s", "tiny").points[0].directory not in {p.directory for p in before}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (dict(grids={}), r"s\.yml: grids: there is no such key; allowed are notebook, fixed"),
+        (dict(grid=None), r"s\.yml: one of grid .* and points .* is needed"),
+        (
+            dict(grid=dict(latent_dims=[2])),
+            r"s\.yml: latent_dims: there is no such parameter; did you mean latent_dim\?",
+        ),
+        (
+            dict(grid=dict(latent_dim=[2, "many"])),
+            r"s\.yml: latent_dim: found 'many', allowed is a whole number .*in the",
+        ),
+        (dict(grid=dict(latent_dim=4)), r"s\.yml: grid\.latent_dim: found 4, allowed is a list"),
+        (dict(grid=dict(latent_dim=[4, 4])), r"s\.yml: two points have the same parameters"),
+        (dict(notebook="none.ipynb"), r"s\.yml: notebook: found 'none\.ipynb', but there is no"),
+        (dict(metrics=None), r"s\.yml: metrics is missing"),
+        (dict(seeds=7), r"s\.yml: seeds: found 7, allowed is a list"),
+        (dict(grid=None, points=[7]), r"s\.yml: points: found 7, allowed are sets of parameters"),
+    ],
+)
+def test_a_mistake_in_the_file_names_file_key_and_what_is_allowed(project, changes, told):
+    write(project, **changes)
+    with pytest.raises(SweepError, match=told):
+        read_sweep("s", "tiny")
+
+
+def test_a_sweep_or_a_profile_that_is_not_there_is_one_message(project):
+    write(project)
+    done = command("latent", "--profile", "tiny")
+    assert done.returncode == 2 and done.stderr == (
+        "SweepError: SWEEP: found 'latent', allowed are s (the files in notebooks/sweeps/)\n"
+    )
+    with pytest.raises(SweepError, match="PROFILE: found 'ful', allowed are tiny"):
+        read_sweep("s", "ful")
+
+
+@pytest.mark.parametrize("name", [p.stem for p in (ROOT / "notebooks" / "sweeps").glob("*.yml")])
+def test_the_shipped_sweeps_are_sound(name):
+    plan = read_sweep(name, "full")
+    assert len(plan.points) >= 5 and plan.varied
+
+
+# --- a sweep on a cluster of its own ------------------------------------------------------------------------------
+
+
+def test_a_sweep_runs_its_points_once_reports_the_failed_one_and_goes_on(project):
+    write(project, seeds=[1, 13])
+    done = command("s", "--profile", "tiny", "--workers", 2)
+    assert done.returncode == 1 and "sweep s: 2 of 4 points finished" in done.stdout
+    assert "failed: latent_dim=2,seed=13" in done.stderr and "this seed is unlucky" in done.stderr
+    assert "Traceback (most recent call last):\n  File" not in done.stderr.split("failed:")[0]
+    rows = list(csv.DictReader((project / "runs/sweeps/s/results.csv").open()))
+    assert [(r["latent_dim"], r["seed"], float(r["score"])) for r in rows] == [("2", "1", 2.0), ("3", "1", 3.0)]
+    write(project, seeds=[1, 2])
+    again = command("s", "--profile", "tiny", "--workers", 2)
+    assert again.returncode == 0, again.stderr
+    assert "2 of 4 points to run" in again.stdout and executions(project) == [1] * 6
+    third = command("s", "--profile", "tiny")
+    assert third.returncode == 0 and "to run" not in third.stdout and executions(project) == [1] * 6
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
+    write(project, seeds=[1, 1030])  # the second seed's points take half a minute
+    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while len(list(project.glob("runs/sweeps/s/*/result.json"))) < 2 or len(executions(project)) < 4:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "finished points are kept" in told and "Traceback" not in told
+
+
+# --- one point --------------------------------------------------------------------------------------------------
+
+
+def test_a_poisoned_result_is_not_believed(project):
+    write(project)
+    point = read_sweep("s", "tiny").points[0]
+    right = run_point(point, 1)
+    path = Path(point.directory) / "result.json"
+    for poison in ("{", "[]", "{}", json.dumps(right | {"parameters": {}}), json.dumps(right | {"metrics": {}})):
+        path.write_text(poison)
+        assert sweep.finished(point) is None, poison
+    assert run_point(point, 1)["metrics"] == right["metrics"] == {"score": 2.0}
+
+
+def test_a_point_in_other_hands_is_left_alone(project):
+    write(project)
+    point = read_sweep("s", "tiny").points[0]
+    with sweep.claimed(Run(point.directory)), pytest.raises(RunBusy, match="is being executed by another process"):
+        run_point(point, 1)
+    assert executions(project) == []
+
+
+def test_a_metric_that_the_notebook_does_not_leave_is_named(project):
+    write(project, metrics=["score", "beauty"])
+    with pytest.raises(SweepError, match=r"metrics: the notebook left no beauty in .*metrics\.json"):
+        run_point(read_sweep("s", "tiny").points[0], 1)
+
+
+# --- a scheduler of others ----------------------------------------------------------------------------------------
+
+
+def start(*words) -> subprocess.Popen:
+    """`dask …` in a process group of its own, that `stop` can end whole."""
+    program = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *map(str, words[1:])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(program, env=environment, start_new_session=True, **quiet)
+
+
+def stop(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def scheduler(project):
+    """The address of a real scheduler with one worker that offers a place for one training, and both processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    processes = [start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"), start_worker(address)]
+    yield address, processes
+    for process in processes:
+        stop(process)
+
+
+def start_worker(address: str) -> subprocess.Popen:
+    return start("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
+
+
+def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
+    write(project, seeds=None)
+    done = command("s", "--profile", "tiny", "--scheduler", scheduler[0])
+    assert done.returncode == 0, done.stderr
+    assert f"points to run on {scheduler[0]}" in done.stdout and executions(project) == [1, 1]
+
+
+def test_nobody_at_the_address_is_one_message(project):
+    write(project)
+    done = command("s", "--profile", "tiny", "--scheduler", "tcp://127.0.0.1:9")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "SCHEDULER: nobody answers at tcp://127.0.0.1:9" in done.stderr and "dask scheduler" in done.stderr
+
+
+def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler):
+    address, processes = scheduler
+    write(project, grid=dict(latent_dim=[2]), seeds=[1003])
+    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not executions(project):
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.05)
+    stop(processes[1])
+    processes.append(start_worker(address))
+    _, told = driver.communicate(timeout=120)
+    assert driver.returncode == 0, told
+    assert executions(project) == [2] and len(list(project.glob("runs/sweeps/s/*/result.json"))) == 1
+
+
+def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, scheduler):
+    address, processes = scheduler
+    write(project, seeds=[1, 1030])
+    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list(project.glob("runs/sweeps/s/*/result.json")):
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.05)
+    stop(processes[0])
+    _, told = driver.communicate(timeout=60)
+    assert driver.returncode == 2 and "the scheduler is gone; what is finished is kept" in told
+    assert len(list(project.glob("runs/sweeps/s/*/result.json"))) >= 1
+
+
+def test_two_drivers_on_one_sweep_execute_each_point_once(project, scheduler):
+    write(project, grid=dict(latent_dim=[2, 3, 4]), seeds=[1])
+    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny"]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    drivers = [
+        subprocess.Popen([*words, *more], **quiet) for more in (["--scheduler", scheduler[0]], ["--workers", "2"])
+    ]
+    told = [driver.communicate(timeout=120)[1] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], told
+    assert executions(project) == [1, 1, 1]
+
+
+def die_once(point, threads):
+    """A task that kills its worker the first time."""
+    mark = Path(point.directory).with_suffix(".tried")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"point": point.name}
+
+
+@pytest.mark.slow
+def test_every_point_may_kill_its_worker_once(project):
+    write(project, grid=dict(latent_dim=list(range(2, 8))), seeds=None)
+    points = read_sweep("s", "tiny").points
+    with sweep.cluster(None, workers=2) as client:
+        results, failures = run_points(points, client, 1, silent, task=die_once)
+    assert not failures and sorted(r["point"] for r in results.values()) == sorted(p.name for p in points)
