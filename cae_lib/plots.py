@@ -460,17 +460,18 @@ def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=
             move = dict(xytext=(5 * side, away * side * up), textcoords="offset points", color=colours[key])
             axes.annotate(word(key, lang), (bpp[at, -1], values[at]), **place, **move)
         for x, y, note in zip(*next(iter(curves.values())), notes, strict=False):
-            axes.annotate(note, (x[-1], y), (0, -12), textcoords="offset points", ha="center", va="center", fontsize=9)
+            place = dict(ha="center", va="center", fontsize=9, bbox=dict(facecolor=PAPER, linewidth=0, pad=1))
+            axes.annotate(note, (x[-1], y), (0, -13), textcoords="offset points", **place)
         for key, value in (floors or {}).items():
             axes.axhline(value, color=colours[key], linestyle=":", linewidth=1.4)
-        axes.margins(y=0.1)
+        axes.margins(y=0.2 if notes else 0.1)
         axes.set_ylim(least, None)
         if lossless:
             axes.axvline(lossless, color=GREY, linestyle=":", linewidth=1.4)
             place = dict(transform=axes.get_xaxis_transform(), ha="right", va="top", color=GREY, weight="bold")
             axes.text(lossless * 0.96, 0.99, word("png", lang), **place)
         for axis in (axes.xaxis, axes.yaxis) if scale == "log" else (axes.xaxis,):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_locator(LogLocator(subs=range(1, 10) if notes else (1, 2, 5)))
             axis.set_minor_locator(NullLocator())
         localise(axes.xaxis, lang)
         localise(axes.yaxis, lang)
@@ -490,7 +491,7 @@ def plot_roc(curves, lang):
             place = dict(transform=axes.transAxes, va="center", color=look["color"], weight="bold")
             axes.text(1.17, height, f"{number(area, lang, 3)}  {name}", **place)
         axes.text(1.17, 0.97, "AUROC", transform=axes.transAxes, va="center")
-        axes.set(xlabel=word("false_alarms", lang), ylabel=word("anomalies_found", lang), aspect="equal")
+        axes.set(xlabel=word("false_alarms", lang), ylabel=word("anomalies_found", lang), aspect="equal", anchor="W")
     return figure
 
 
@@ -591,7 +592,8 @@ def plot_retrieval(query, found, labels, lang, first="query"):
         for (i, j), c in np.ndenumerate(np.concatenate(classes, axis=1)):
             if c != labels[i]:
                 corner = (j * across + side - 1, i * down - 1)
-                axes.add_patch(Rectangle(corner, n + 1, n + 1, fill=False, edgecolor=RED, linewidth=1.5))
+                frame = dict(fill=False, edgecolor=RED, linewidth=1.5, clip_on=False)
+                axes.add_patch(Rectangle(corner, n + 1, n + 1, **frame))
                 x, y = j * across + side + n / 2, i * down + n + 0.5
                 name = CLASSES[lang][c].replace(" ", "\n")
                 axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
