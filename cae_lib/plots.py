@@ -347,7 +347,8 @@ def plot_class_errors(mse, names, lang, label="mse", least=0):
         axes.hlines(height, *(values[order] for values in mse.values()), color=FAINT, linewidth=3)
         for (key, values), colour, mark in zip(mse.items(), (BLUE, ORANGE), "oD", strict=True):
             axes.plot(values[order], height, mark, color=colour, markersize=8)
-            axes.text(values[order[-1]], height[-1] + 0.45, word(key, lang), color=colour, ha="center", weight="bold")
+            side = "right" if values[order[-1]] == min(other[order[-1]] for other in mse.values()) else "left"
+            axes.text(values[order[-1]], height[-1] + 0.45, word(key, lang), color=colour, ha=side, weight="bold")
         axes.set_yticks(height, [names[i] for i in order])
         axes.set(xlabel=word(label, lang), xlim=(least, None), ylim=(-0.6, len(order) + 0.1))
         localise(axes.xaxis, lang)

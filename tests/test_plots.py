@@ -132,7 +132,11 @@ CASES = {  # "function" or "function: what is special"
         *(IMAGES[:, 0], {"–": (IMAGES[:, 1:5], NEIGHBOURS)}, np.arange(10), lang), first="typical"
     ),
     "plot_class_errors: another measure": lambda lang: plots.plot_class_errors(
-        dict(combined=np.linspace(0.8, 1, 10), pixels=np.linspace(0.78, 0.96, 10)), CLASSES[lang], lang, "auroc", None
+        dict(combined=np.linspace(0.8, 0.99, 10), pixels=np.linspace(0.78, 0.989, 10)),
+        CLASSES[lang],
+        lang,
+        "auroc",
+        None,
     ),
     "plot_roc": lambda lang: plots.plot_roc(
         {word(k, lang): (T, T**p, 1 / (1 + p)) for k, p in dict(combined=0.1, codes=0.11, pixels=1, pca=2).items()},
