@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,26 @@ def test_after_an_edit_to_one_notebook_only_it_and_the_book_are_made_again(smoke
     again = {p.relative_to(smoke_build).as_posix() for p, t in made(smoke_build).items() if before[p] != t}
     pages = {f"notebooks/{lang}/04_interpolation.ipynb" for lang in ("id", "en")}
     assert again == pages | {"html/id/.made", "html/en/.made"}
+
+
+def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(smoke_build):
+    stamp, page = smoke_build / "twins", smoke_build / "notebooks" / "id" / "conclusion.ipynb"
+    kept = {path: (path.read_bytes(), path.stat()) for path in (stamp, page)}
+    words, beside = [*MAKE[:1], *MAKE[2:], page.relative_to(ROOT)], ROOT / "runs" / "test of twins"
+    assert "executed" not in command(*words).stdout
+    try:
+        beside.mkdir(parents=True)
+        config = json.loads((ROOT / "runs" / "smoke" / "config.json").read_text())
+        (beside / "config.json").write_text(json.dumps(config | {"seed": 7}, indent=1) + "\n")
+        (beside / "metrics.json").write_text('{"test_mse": 1}')
+        done = command(*words)
+    finally:
+        shutil.rmtree(beside)
+        for path, (content, facts) in kept.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert done.returncode == 0 and done.stdout.count("executed") == 1, done.stderr
+    assert "executed" not in command(*words).stdout
 
 
 @pytest.mark.parametrize(
