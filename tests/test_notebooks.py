@@ -1,8 +1,10 @@
 """The notebooks as their users meet them: made by make, opened alone, parameterised by papermill, executed again."""
 
+import dataclasses
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from cae_lib import text
 from cae_lib.run import Run
+from cae_lib.training import train
 from tests.conftest import ROOT, TINY
 
 sys.path.insert(0, str(ROOT / "book"))
@@ -78,6 +81,29 @@ def test_each_verdict_of_the_report_can_come_out_both_ways(smoke_build, monkeypa
         below, above, undefined = (v["holds"] for v in page.verdicts)
         assert (below, above) == ((False, True) if ">" in verdict["rule"] else (True, False)), verdict["key"]
         assert undefined is False
+
+
+def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_path, tiny, tiny_data):
+    mse, knn = (0.0044, 0.0046, 0.0047), (0.88, 0.87, 0.885)
+    for seed, loss, accuracy in zip((42, 43, 44), mse, knn, strict=True):
+        run = train(dataclasses.replace(tiny, seed=seed, epochs=1), tiny_data, Run(tmp_path / "runs" / str(seed)))
+        found = dict(test_mse=loss, pca_test_mse=0.01, knn_accuracy=accuracy, pca_knn_accuracy=0.86)
+        verdict = dict(notebook="02_reconstruction", key="a", claim="a", holds=seed != 44, claim_en="it is sharp")
+        verdict |= dict(measure_en="b", measured=loss, threshold=0.1, rule="<=", digits=3, unit="")
+        run.record("02_reconstruction", found, [verdict])
+    shutil.copytree(tmp_path / "runs" / "42", tmp_path / "alone" / "42")
+    pages = []
+    for place in ("runs", "alone"):
+        out = tmp_path / f"{place}.ipynb"
+        done = papermill("conclusion.ipynb", out, "-p", "lang", "en", "-p", "run", tmp_path / place / "42")
+        assert done.returncode == 0, done.stderr[-3000:]
+        shown = [o.data for c in nbformat.read(out, 4).cells if c.cell_type == "code" for o in c.outputs]
+        pages.append("\n".join(data["text/markdown"] for data in shown))
+    shares = [100 * share for share in knn]
+    assert f"| {statistics.mean(mse):.5f} ± {statistics.stdev(mse):.5f} | 3 |" in pages[0]
+    assert f"| {statistics.mean(shares):.2f}% ± {statistics.stdev(shares):.2f}% | 3 |" in pages[0]
+    assert "seeds 42, 43, 44" in pages[0] and "Those that turn: it is sharp." in pages[0]
+    assert "±" not in pages[1] and "--seed 43" in pages[1] and "`make report` again" in pages[1]
 
 
 # --- make -------------------------------------------------------------------------------------------------------
