@@ -348,7 +348,9 @@ def plot_class_errors(mse, names, lang, label="mse", least=0):
         for (key, values), colour, mark in zip(mse.items(), (BLUE, ORANGE), "oD", strict=True):
             axes.plot(values[order], height, mark, color=colour, markersize=8)
             side = "right" if values[order[-1]] == min(other[order[-1]] for other in mse.values()) else "left"
-            axes.text(values[order[-1]], height[-1] + 0.45, word(key, lang), color=colour, ha=side, weight="bold")
+            axes.text(
+                values[order[-1]], height[-1] + 0.45, f" {word(key, lang)} ", color=colour, ha=side, weight="bold"
+            )
         axes.set_yticks(height, [names[i] for i in order])
         axes.set(xlabel=word(label, lang), xlim=(least, None), ylim=(-0.6, len(order) + 0.1))
         localise(axes.xaxis, lang)
@@ -481,7 +483,7 @@ def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=
 
 def plot_roc(curves, lang):
     """Anomalies found against false alarms: a name to (false (K,), found (K,), AUROC); the names stand best first."""
-    with canvas(4) as (figure, axes):
+    with canvas(4, width=7) as (figure, axes):
         axes.plot([0, 100], [0, 100], color=FAINT, linewidth=1.2)
         looks = zip((BLUE, ORANGE, GREEN, PURPLE, RED), ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))), strict=True)
         looks = dict(zip(curves, looks, strict=False))
