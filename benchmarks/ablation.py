@@ -8,7 +8,10 @@ import argparse
 import copy
 import csv
 import math
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -89,23 +92,27 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
     return dict(validation_mse=round(mse, 6), knn=round(knn, 4), parameters=parameters, seconds=round(seconds))
 
 
+def one_row(name: str, epochs: int, seed: int) -> dict:
+    """One training of one variant, in a process of its own."""
+    changes = dict(VARIANTS[name])
+    config = Config(epochs=epochs, seed=seed, channels=changes.pop("channels", (32, 64)))
+    return dict(variant=name, epochs=epochs, seed=seed) | measure(config, data.load(config), **changes)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side, one thread each")
     options = parser.parse_args()
     rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
     known = {(r["variant"], int(r["epochs"]), int(r["seed"])) for r in rows}
-    for seed in range(options.seeds):
-        for name in options.only:
-            if (name, options.epochs, seed) in known:
-                continue
-            changes = dict(VARIANTS[name])
-            channels = changes.pop("channels", (32, 64))
-            config = Config(epochs=options.epochs, seed=seed, channels=channels)
-            row = dict(variant=name, epochs=options.epochs, seed=seed)
-            rows.append(row | measure(config, data.load(config), **changes))
+    wanted = [(name, options.epochs, seed) for seed in range(options.seeds) for name in options.only]
+    with ProcessPoolExecutor(options.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        begun = [pool.submit(one_row, *key) for key in wanted if key not in known]
+        for done in as_completed(begun):
+            rows.append(done.result())
             print(rows[-1], flush=True)
             with TABLE.open("w", newline="") as file:
                 writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
