@@ -12,6 +12,8 @@ import statistics
 import sys
 from pathlib import Path
 
+import torch
+
 from cae_lib import data, latent, metrics, training
 from cae_lib.config import UserError
 from cae_lib.run import Run
@@ -20,11 +22,13 @@ TABLE = Path(__file__).with_name("quality.csv")
 
 
 def measure(run: Run) -> dict:
-    """One row: the run's test MSE and its k-NN accuracy (k = 5, codes of the training images → test images)."""
+    """One row: the run's test MSE and its k-NN accuracy (k = 5, codes of the whole training file → test images)."""
     config, model = run.config, run.model()
     dataset = data.load(config)
-    codes = [latent.encode(model, images) for images in (dataset.train_images, dataset.test_images)]
-    knn = metrics.knn_accuracy(codes[0], dataset.train_labels.numpy(), codes[1], dataset.test_labels.numpy())
+    file = torch.cat([dataset.train_images, dataset.validation_images])
+    labels = torch.cat([dataset.train_labels, dataset.validation_labels])
+    codes = [latent.encode(model, images) for images in (file, dataset.test_images)]
+    knn = metrics.knn_accuracy(codes[0], labels.numpy(), codes[1], dataset.test_labels.numpy())
     test_mse = training.mse(model, dataset.test_images)
     return dict(seed=config.seed, epochs=config.epochs, test_mse=round(test_mse, 6), knn_accuracy=round(float(knn), 4))
 
