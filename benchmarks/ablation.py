@@ -83,7 +83,10 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
             if ema:
                 for a, b in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
                     a.copy_(b) if not a.is_floating_point() or done < 100 else a.lerp_(b, 1 - ema)
-    net = average if ema else net
+    if ema:  # the averaged weights' own statistics: those of the last weights do not fit them
+        batches = training.shuffled(len(images), config, 0, device)
+        torch.optim.swa_utils.update_bn((images[batch].float().div_(255) for batch in batches), average)
+        net = average
     seconds = time.perf_counter() - begun
     mse = training.mse(net, dataset.validation_images)
     codes = [latent.encode(net, images) for images in (dataset.train_images, dataset.validation_images)]

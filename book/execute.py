@@ -42,7 +42,7 @@ def main() -> int:
             kernel_name="python3",
             cwd=str(ROOT),
             progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # not how the kernel is connected, for every notebook
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how the kernel is connected, for every notebook
         )
     except PapermillExecutionError as error:
         print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)

@@ -70,6 +70,7 @@ WORDS = {  # what figures and tables say more than once
     "pca_all": {"id": "PCA penuh", "en": "Full PCA"},
     "pca_map": {"id": "peta PCA", "en": "PCA map"},
     "pixels": {"id": "Piksel mentah", "en": "Raw pixels"},
+    "points": {"id": "poin", "en": "points"},
     "png": {"id": "PNG", "en": "PNG"},
     "query": {"id": "Dicari", "en": "Query"},
     "reconstruction": {"id": "Rekonstruksi", "en": "Reconstruction"},
@@ -139,7 +140,9 @@ class Page:
         return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, "\N{NO-BREAK SPACE}%")
 
     def quantity(self, value: float, digits: int, unit: str = "") -> str:
-        """A measurement with its unit; with "%" a share in [0, 1] is written as percent."""
+        """A measurement with its unit; with "%" a share is written as percent, with "points" a difference of shares."""
+        if unit == "points":
+            return f"{self.number(100 * value, digits)} {self._word('points')}"
         return self.percent(value, digits) if unit == "%" else f"{self.number(value, digits)} {unit}".strip()
 
     # --- what the reader sees ----------------------------------------------------------------------------
@@ -184,8 +187,8 @@ class Page:
     def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> None:
         """Hold `value` against `threshold` by `rule` (>=, <=, >, <), show claim, measurement and outcome.
 
-        `claim` and `measure` (what was measured) are texts by language. With unit "%" shares in [0, 1] are shown as
-        percent. A measurement that is not a number proves nothing.
+        `claim` and `measure` (what was measured) are texts by language. With unit "%" shares are shown as percent, with
+        "points" differences of shares as percentage points. A measurement that is not a number proves nothing.
         """
         holds = bool(RULES[rule](value, threshold))
         shown, limit = (self.quantity(v, digits, unit) for v in (value, threshold))

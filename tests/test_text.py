@@ -193,3 +193,8 @@ def test_a_saved_page_replaces_its_own_earlier_verdicts_only(shown, tmp_path):
         ("01", "key3", 3.0, True),
     ]
     assert {k: v for k, v in found.items() if k != "verdicts"} == {"n1": 0.5, "n2": 1.0, "n3": 1.5}
+
+
+def test_a_difference_of_shares_is_written_in_percentage_points():
+    assert Page("id", "x").quantity(0.0257, 2, "points") == "2,57 poin"
+    assert Page("en", "x").quantity(-0.0079, 2, "points") == "−0.79 points"
