@@ -22,8 +22,9 @@ from pathlib import Path
 import yaml
 
 from cae_lib.config import Config, ConfigError, UserError, project_path
-from cae_lib.run import Run, RunBusy, write_atomic
+from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
 
+CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
 KEYS = ("notebook", "fixed", "grid", "points", "seeds", "metrics")
 # The child dies with its worker (Linux), so that no orphan goes on training; macOS has no such call.
 CHILD = """
@@ -148,7 +149,7 @@ def _point(path: Path, sweep: str, notebook: str, shared: dict, varied: dict, me
     except ConfigError as error:
         raise SweepError(f"{path}: {error} (in the point {varied})") from None
     values = config.to_dict()
-    digest = hashlib.sha256(json.dumps([notebook, values], sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps([notebook, values, code_sha256(*CODE)], sort_keys=True).encode()).hexdigest()[:8]
     words = [f"{key}={'-'.join(map(str, v)) if isinstance(v := values[key], list) else v}" for key in varied]
     return Point(notebook, f"runs/sweeps/{sweep}/{','.join([*words, digest])}", values, tuple(metrics))
 

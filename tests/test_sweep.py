@@ -90,6 +90,13 @@ def test_points_are_a_list_and_a_changed_point_is_a_new_point(project):
     assert read_sweep("s", "tiny").points[0].directory not in {p.directory for p in before}
 
 
+def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypatch):
+    write(project)
+    before = {p.directory for p in read_sweep("s", "tiny").points}
+    monkeypatch.setattr(sweep, "code_sha256", lambda *_: "other")
+    assert before.isdisjoint(p.directory for p in read_sweep("s", "tiny").points)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
