@@ -60,7 +60,7 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
     torch.manual_seed(config.seed)
     device = training.choose_device(config.device)
     dtype = training.choose_precision(config.precision, device)
-    net = build(config, **layers).to(device, memory_format=torch.channels_last)
+    net = build(config, **layers).to(device, memory_format=training.choose_layout(device))
     adam = torch.optim.Adam(net.parameters(), peak, weight_decay=config.weight_decay, fused=True)
     average = copy.deepcopy(net)
     images, steps = dataset.train_images.to(device), math.ceil(config.train_size / config.batch_size)

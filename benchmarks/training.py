@@ -149,7 +149,7 @@ def bare_step(config: Config, dataset: data.Dataset, steps: int) -> float:
     """Seconds for as many steps on one batch that lies ready: forward, backward, update."""
     device = training.choose_device(config.device)
     dtype = training.choose_precision(config.precision, device)
-    net = ConvAutoencoder(config).to(device, memory_format=torch.channels_last)
+    net = ConvAutoencoder(config).to(device, memory_format=training.choose_layout(device))
     adam = torch.optim.Adam(net.parameters(), 1e-3, weight_decay=1e-5, fused=True)
     x = dataset.train_images[:BATCH].float().div_(255).to(device)
     for step in range(steps + 5):
