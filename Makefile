@@ -73,7 +73,7 @@ env:  ## make or find the environment only
 pictures: notebooks  ## take the README's pictures from the executed notebooks
 	@$(PY) book/pictures.py $(BUILD)/notebooks/$(lastword $(LANGS))
 
-bench: env  ## measure the training beside the textbook loop (a quarter of an hour)
+bench: env  ## measure the training beside the textbook loop (six minutes on a quiet machine)
 	$(PY) benchmarks/training.py --out $(BUILD)/bench/training.json
 
 sweep: env  ## run what is missing of a sweep: SWEEP=latent_dim (SCHEDULER=tcp://host:8786, WORKERS=2)
