@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -271,7 +272,14 @@ def cluster(address: str | None, workers: int, resource: str = "training"):
                 LocalCluster(n_workers=workers, dashboard_address=dashboard, **options) as local,
                 Client(local, set_as_default=False) as client,
             ):
-                yield client
+                try:
+                    yield client
+                except BaseException:  # do not wait for the points under way: they resume from their checkpoints
+                    for nanny in local.workers.values():
+                        nanny.auto_restart = False
+                        if nanny.pid:
+                            os.kill(nanny.pid, signal.SIGKILL)
+                    raise
 
 
 def _installed(name: str) -> bool:
