@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import socket
 import time
@@ -192,9 +193,12 @@ class Run:
         with open(self.path / "metrics.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # notebooks may run side by side
             metrics = self.metrics
-            others = [v for v in metrics.pop("verdicts", []) if v["notebook"] != notebook]
-            merged = sorted([*others, *verdicts], key=lambda v: v["notebook"])
-            numbers = dict(sorted({**metrics, **numbers}.items()))
+            known = metrics.pop("verdicts", [])
+            before = {v["key"]: v for v in known if v["notebook"] == notebook}
+            found = [_settled(before.get(v["key"], {}), v) for v in verdicts]
+            others = [v for v in known if v["notebook"] != notebook]
+            merged = sorted([*others, *found], key=lambda v: v["notebook"])
+            numbers = dict(sorted({**metrics, **_settled(metrics, numbers)}.items()))
             self._write_json("metrics.json", {**numbers, "verdicts": merged})
 
     def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
@@ -227,6 +231,17 @@ class Run:
 
     def _write_json(self, name: str, values: dict) -> None:
         write_atomic(self.path / name, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def _settled(before: dict, found: dict) -> dict:
+    """`found`, but a number that differs from the one `before` by rounding alone stays as it was.
+
+    Sums in another order, as with another number of threads, are not another finding, and make nothing anew.
+    """
+    if before.get("holds") != found.get("holds"):
+        return found
+    pairs = {name: (before.get(name), value) for name, value in found.items()}
+    return {n: a if isinstance(a, float) and math.isclose(a, b, rel_tol=1e-6) else b for n, (a, b) in pairs.items()}
 
 
 def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:

@@ -41,6 +41,13 @@ from cae_lib.run import Run
 for i in range(20):
     Run(sys.argv[1]).record(sys.argv[2], {sys.argv[2] + str(i): i}, [])
 """
+CELL = """
+from cae_lib import data, training
+from cae_lib.config import Config
+from cae_lib.run import Run
+config = Config(**{values})
+training.train(config, data.load(config), Run({path!r}))
+"""
 STATE = {"model": {"w": torch.arange(3000.0)}, "done": 7, "history": [{"epoch": 1, "loss": 0.5}]}
 
 
@@ -277,6 +284,19 @@ def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
     }
 
 
+def test_rounding_is_no_new_finding_and_leaves_the_file_alone_but_a_turned_verdict_is_one(tmp_path):
+    run, path = Run(tmp_path), tmp_path / "metrics.json"
+    verdict = {"notebook": "08", "key": "a", "measured": 1.0, "holds": True}
+    run.record("08", {"psnr": 21.4}, [verdict])
+    os.utime(path, (1, 1))
+    run.record("08", {"psnr": 21.4 * (1 + 1e-8)}, [verdict | {"measured": 1 + 1e-8}])
+    assert path.stat().st_mtime == 1
+    run.record("08", {"psnr": 21.4}, [verdict | {"measured": 1 + 1e-8, "holds": False}])
+    assert run.metrics["verdicts"][0]["measured"] == 1 + 1e-8
+    run.record("08", {"psnr": 21.4 * (1 + 1e-5)}, [])
+    assert run.metrics["psnr"] == 21.4 * (1 + 1e-5)
+
+
 def test_records_from_many_processes_all_arrive(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", RECORD, tmp_path, name], cwd=ROOT) for name in "ab"]
     assert [w.wait() for w in writers] == [0, 0]
@@ -431,13 +451,7 @@ def test_a_disk_that_fills_up_stops_the_training_and_space_lets_it_go_on(small_d
 
 def test_the_interrupt_of_a_notebook_s_kernel_leaves_a_checkpoint_and_the_cell_again_goes_on(tmp_path):
     manager, kernel = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
-    cell = f"""
-from cae_lib import data, training
-from cae_lib.config import Config
-from cae_lib.run import Run
-config = Config(**{TINY | dict(epochs=40)})
-training.train(config, data.load(config), Run({str(tmp_path / "r")!r}))
-"""
+    cell = CELL.format(values=TINY | dict(epochs=40), path=str(tmp_path / "r"))
     try:
         request = kernel.execute(cell)
         while not (tmp_path / "r" / "history.csv").exists():
