@@ -85,7 +85,8 @@ def train_run(options: dict) -> int:
 
 def sweep_run(options: dict) -> int:
     plan = sweep.read_sweep(options["name"], options["profile"])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the cluster is taken down in order
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is begun deaf to it
+        signal.signal(number, signal.default_int_handler)
     try:
         failures = sweep.run_sweep(plan, options["scheduler"], options["workers"])
     except KeyboardInterrupt:
