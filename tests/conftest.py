@@ -1,6 +1,7 @@
 """What several test files share: tiny configurations and the smoke report, made once with `make report`."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,3 +40,19 @@ def smoke_build() -> Path:
     )
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium: $CHROMIUM, or the one on the path; without one the browser tests skip and say so."""
+    from playwright.sync_api import sync_playwright
+
+    names = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    found = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if not found:
+        pytest.skip("no Chromium on the path: install one (apt-get install chromium) or name it, CHROMIUM=/path/to/it")
+    with sync_playwright() as driver:
+        # a container's root has no sandbox, and little shared memory
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
