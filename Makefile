@@ -32,16 +32,19 @@ PY = $(eval PY := $$(shell VENV="$(VENV)" $(PYTHON) environment.py))$(or $(PY),$
 PARAMS  := notebooks/params/$(PROFILE).yml
 RUN     := $(shell sed -n 's/^run: *//p' $(PARAMS))
 PAGES   := $(shell sed -n 's/^ *- file: *//p' book/toc.yml)
-NAMES   := $(foreach page,$(PAGES),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
+NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
+# A sweep that has finished under this profile has a page; SWEEPS= leaves them out.
+SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
+  grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
 TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py training.py)
 BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py)
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
 
-executed = $(NAMES:%=$(BUILD)/notebooks/$(1)/%.ipynb)
-FINDINGS := $(filter-out %/conclusion.ipynb,$(foreach lang,$(LANGS),$(call executed,$(lang))))
+executed = $(patsubst %,$(BUILD)/notebooks/$(1)/%.ipynb,$(NAMES) $(SWEEPS:%=09_sweep_%))
+FINDINGS := $(foreach lang,$(LANGS),$(patsubst %,$(BUILD)/notebooks/$(lang)/%.ipynb,$(filter-out conclusion,$(NAMES))))
 
-.PHONY: help report test test-all lab notebooks book serve pictures bench sweep clean distclean env FORCE
+.PHONY: help report test test-all lab notebooks book serve pictures bench bench-sweep sweep clean distclean env FORCE
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
@@ -76,8 +79,13 @@ pictures: notebooks  ## take the README's pictures from the executed notebooks
 bench: env  ## measure the training beside the textbook loop (six minutes on a quiet machine)
 	$(PY) benchmarks/training.py --out $(BUILD)/bench/training.json
 
-sweep: env  ## run what is missing of a sweep: SWEEP=latent_dim (SCHEDULER=tcp://host:8786, WORKERS=2)
+sweep: env  ## run what is missing of a sweep, and the report with its page: SWEEP=latent_dim (SCHEDULER=tcp://host:8786)
 	@$(PY) -m cae_lib sweep "$(SWEEP)" --profile $(PROFILE) $(SCHEDULER:%=--scheduler %) $(WORKERS:%=--workers %)
+	@$(MAKE) report
+	@echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/09_sweep_$(SWEEP).html)"
+
+bench-sweep: env  ## measure the sweeps: two workers beside one, overhead, thousands of points, killed workers
+	$(PY) benchmarks/sweep.py --out $(BUILD)/bench/sweep.json
 
 clean:  ## delete the book and the executed notebooks; the trained runs stay
 	rm -rf $(BUILD)
@@ -96,14 +104,18 @@ $(BUILD)/profile: FORCE
 	$(call said,$(PROFILE))
 $(BUILD)/langs: FORCE
 	$(call said,$(LANGS))
+$(BUILD)/sweeps: FORCE
+	$(call said,$(SWEEPS))
 
 define notebook
-$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(2).ipynb $(RUN)/.trained $(LIB) $(BUILD)/profile book/execute.py $(3)
-	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --lang $(1) --params $(PARAMS)
+$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(or $(4),$(2)).ipynb $(RUN)/.trained $(LIB) $(BUILD)/profile book/execute.py $(3)
+	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --lang $(1) --params $(PARAMS) $(5)
 endef
 first = $(firstword $(LANGS))
 $(foreach lang,$(LANGS),$(foreach name,$(filter-out conclusion,$(NAMES)),$(eval \
   $(call notebook,$(lang),$(name),$(if $(filter-out $(first),$(lang)),| $(BUILD)/notebooks/$(first)/$(name).ipynb)))))
+$(foreach lang,$(LANGS),$(foreach name,$(SWEEPS),$(eval $(call notebook,$(lang),09_sweep_$(name),$(wildcard \
+  runs/sweeps/$(name)/sweep.json runs/sweeps/$(name)/results.csv),09_sweep,--set sweep=runs/sweeps/$(name)))))
 # The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
 # It gives them over seeds too: this is what the run's twins, of the same configuration but for the seed, have found.
 $(BUILD)/twins: FORCE | $(RUN)/.trained
@@ -116,8 +128,8 @@ $(RUN)/metrics.json: $(FINDINGS)
 
 # --- the editions ----------------------------------------------------------------------------------------------
 define edition
-$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(BUILD)/langs
-	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS)
+$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(BUILD)/langs $(BUILD)/sweeps
+	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS) --sweeps $(SWEEPS)
 	@touch $$@
 endef
 $(foreach lang,$(LANGS),$(eval $(call edition,$(lang))))

@@ -54,11 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="the run directory that the notebooks read")
     parser.add_argument("--out", type=Path, required=True, help="where stage/ and html/ are made")
     parser.add_argument("--langs", nargs="+", choices=languages(), default=languages(), help="editions of this book")
+    parser.add_argument("--sweeps", nargs="*", default=[], help="the finished sweeps that get a page each")
     args = parser.parse_args(argv)
     try:
         run = read_run(args.run)
-        sources = find_sources(args.lang, args.notebooks)
-        stage = stage_edition(args.lang, args.langs, sources, run, args.out.resolve() / "stage" / args.lang)
+        toc = contents(args.sweeps)
+        sources = find_sources(args.lang, args.notebooks, toc)
+        stage = stage_edition(args.lang, args.langs, toc, sources, run, args.out.resolve() / "stage" / args.lang)
         made = build_html(args.lang, args.langs, stage, args.out.resolve() / "html" / args.lang)
         write_atomic(made.parent / "index.html", chooser(args.langs))
         if not (made.parent / "mark.svg").exists():
@@ -77,16 +79,26 @@ def languages() -> list[str]:
     return sorted(found, key=lambda lang: (lang == "en", lang))
 
 
-def pages() -> list[str]:
-    """Every page of the book in reading order."""
+def contents(sweeps: list[str] = ()) -> dict:
+    """book/toc.yml, with a page for each of the sweeps; a part without a page is left out."""
     toc = yaml.safe_load((BOOK / "toc.yml").read_text(encoding="utf-8"))
+    swept = [{"file": f"09_sweep_{name}"} for name in sweeps]
+    for part in toc["parts"]:
+        found = [swept if chapter["file"] == "09_sweep" else [chapter] for chapter in part["chapters"]]
+        part["chapters"] = [chapter for some in found for chapter in some]
+    return toc | {"parts": [part for part in toc["parts"] if part["chapters"]]}
+
+
+def pages(toc: dict | None = None) -> list[str]:
+    """Every page of the book in reading order."""
+    toc = toc or contents()
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
-def find_sources(lang: str, notebooks: Path) -> dict[str, Path]:
+def find_sources(lang: str, notebooks: Path, toc: dict) -> dict[str, Path]:
     """The file behind each page; `BookError` names all that are missing at once."""
     found = {}
-    for name in pages():
+    for name in pages(toc):
         prose, notebook = BOOK / lang / f"{name}.md", notebooks / lang / f"{name}.ipynb"
         found[name] = prose if prose.is_file() else notebook
     if missing := [str(path) for path in found.values() if not path.is_file()]:
@@ -120,7 +132,7 @@ def catalogue(lang: str):
 # --- staging -------------------------------------------------------------------------------------------------
 
 
-def stage_edition(lang: str, langs: list[str], sources: dict[str, Path], run: dict, stage: Path) -> Path:
+def stage_edition(lang: str, langs: list[str], toc: dict, sources: dict[str, Path], run: dict, stage: Path) -> Path:
     """Write everything that Jupyter Book reads, from nothing: `stage`/source, /extra and /locale."""
     shutil.rmtree(stage, ignore_errors=True)
     source, extra = stage / "source", stage / "extra" / "notebooks"
@@ -136,7 +148,6 @@ def stage_edition(lang: str, langs: list[str], sources: dict[str, Path], run: di
         else:
             shutil.copy(path, source)
     tr = catalogue(lang)
-    toc = yaml.safe_load((BOOK / "toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
         part["caption"] = tr(part["caption"])
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
@@ -159,7 +170,9 @@ def stage_notebook(notebook, lang: str, figures: Path):
         cells.append(cell)
         if cell.cell_type == "code":
             outputs, cell.outputs = cell.outputs, []
-            for special, group in itertools.groupby(outputs, key=lambda out: "report" in out.get("metadata", {})):
+            for title in (out.metadata["report"]["title"] for out in outputs if kind(out) == "title"):
+                cells[0].source = re.sub(r"^# .*", f"# {title}", cells[0].source)
+            for special, group in itertools.groupby(outputs, key=lambda out: kind(out) is not None):
                 if special:
                     cells += [new_markdown_cell(text) for out in group if (text := myst(out, figures))]
                 elif cells[-1] is cell:
@@ -168,6 +181,11 @@ def stage_notebook(notebook, lang: str, figures: Path):
                     cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
     notebook.cells = cells
     return notebook
+
+
+def kind(output) -> str | None:
+    """What a special output is: figure, table, tell, verdict … (see cae_lib/text.py); None for any other."""
+    return output.get("metadata", {}).get("report", {}).get("kind")
 
 
 def folded(cell) -> bool:

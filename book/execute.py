@@ -24,12 +24,14 @@ def main() -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--lang", required=True, help="language of the page")
     parser.add_argument("--params", required=True, type=Path, help="the profile: a YAML file of parameters")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters, as texts")
     options = parser.parse_args()
 
     begun, failed = time.monotonic(), options.output.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
     # The profile speaks to every notebook; each takes the parameters that it has.
     profile = yaml.safe_load(options.params.read_text()) | {"lang": options.lang}
+    profile |= dict(text.split("=", 1) for text in options.set)
     known = papermill.inspect_notebook(str(options.source))
     values = {name: value for name, value in profile.items() if name in known}
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -20,13 +20,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from cae_lib.config import Config, ConfigError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
 
 CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
-KEYS = ("notebook", "fixed", "grid", "points", "seeds", "metrics")
+KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
 # The child dies with its worker (Linux), so that no orphan goes on training; macOS has no such call.
 CHILD = """
 import ctypes, os, signal, sys
@@ -59,9 +60,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a file in notebooks/sweeps/ says: `varied` names the parameters that differ between the points."""
+    """What a file in notebooks/sweeps/ says: `varied` names the parameters that differ between the points.
+
+    `title` is the heading of the sweep's page in each language that the file gives one in.
+    """
 
     name: str
+    title: dict
     profile: str
     varied: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -95,6 +100,7 @@ def read_sweep(name: str, profile: str) -> Sweep:
         raise SweepError(f"{path}: one of grid (lists to combine) and points (a list of parameter sets) is needed")
     for key, kind in (
         ("notebook", str),
+        ("title", dict),
         ("metrics", list),
         ("fixed", dict),
         ("grid", dict),
@@ -105,6 +111,9 @@ def read_sweep(name: str, profile: str) -> Sweep:
             raise SweepError(f"{path}: {key} is missing")
         if key in said and not isinstance(said[key], kind):
             raise SweepError(f"{path}: {key}: found {said[key]!r}, allowed is a {kind.__name__}")
+    for lang, text in said.get("title", {}).items():
+        if not isinstance(text, str):
+            raise SweepError(f"{path}: title.{lang}: found {text!r}, allowed is a text")
     notebook = project_path("notebooks") / said["notebook"]
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: found {said['notebook']!r}, but there is no {notebook}")
@@ -115,7 +124,7 @@ def read_sweep(name: str, profile: str) -> Sweep:
     if len({p.directory for p in points}) < len(points):
         raise SweepError(f"{path}: two points have the same parameters; remove one")
     varied = tuple(dict.fromkeys(key for one in sets for key in one))
-    return Sweep(name, profile, varied, tuple(said["metrics"]), tuple(points))
+    return Sweep(name, said.get("title", {}), profile, varied, tuple(said["metrics"]), tuple(points))
 
 
 def _choose(key: str, folder: str, name: str) -> Path:
@@ -360,6 +369,23 @@ def table(sweep: Sweep, results: dict) -> tuple[list[str], list[list]]:
     return header, rows
 
 
+def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
+    """What sweep.json says of a finished sweep, and results.csv as a data frame of a row for each point.
+
+    Raises `SweepError` where the directory holds none, or points have failed.
+    """
+    path = project_path(directory)
+    try:
+        facts = json.loads((path / "sweep.json").read_text())
+        table = pd.read_csv(path / "results.csv")
+    except (OSError, ValueError):
+        raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None
+    facts["current"] = facts.get("code") == code_sha256(*CODE)
+    if facts["failed"]:
+        raise SweepError(f"sweep: in {path}, {len(facts['failed'])} of {facts['points']} points failed")
+    return facts, table
+
+
 def run_sweep(sweep: Sweep, address: str | None = None, workers: int | None = None) -> dict:
     """Run what is missing of a sweep, show how far it is, write results.csv; the failures by point."""
     missing = [p for p in sweep.points if not finished(p)]
@@ -379,10 +405,9 @@ def run_sweep(sweep: Sweep, address: str | None = None, workers: int | None = No
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     write_atomic(sweep.directory / "results.csv", text.getvalue())
     if _installed("pyarrow"):
-        import pandas as pd
-
         pd.DataFrame(rows, columns=header).to_parquet(sweep.directory / "results.parquet")
-    facts = {"profile": sweep.profile, "varied": sweep.varied, "metrics": sweep.metrics, "points": len(sweep.points)}
+    facts = {"name": sweep.name, "title": sweep.title, "profile": sweep.profile, "code": code_sha256(*CODE)}
+    facts |= {"varied": sweep.varied, "metrics": sweep.metrics, "points": len(sweep.points)}
     facts["failed"] = {p.name: reason for p, reason in failures.items()}
     write_atomic(sweep.directory / "sweep.json", json.dumps(facts, indent=1) + "\n")
     return failures

@@ -32,8 +32,10 @@ WORDS = {  # what figures and tables say more than once
     "auroc": {"id": "AUROC", "en": "AUROC"},
     "autoencoder": {"id": "Autoencoder", "en": "Autoencoder"},
     "axes_counted": {"id": "Banyaknya sumbu utama", "en": "Number of principal axes"},
+    "batch_size": {"id": "Ukuran batch", "en": "Batch size"},
     "bottleneck": {"id": "leher botol", "en": "bottleneck"},
     "bpp": {"id": "Bit per piksel (skala logaritmik)", "en": "Bits per pixel (logarithmic scale)"},
+    "channels": {"id": "Lebar lapisan", "en": "Widths of the layers"},
     "class": {"id": "Kelas", "en": "Class"},
     "codes": {"id": "Kode laten", "en": "Latent codes"},
     "combined": {"id": "Gabungan", "en": "Combined"},
@@ -53,33 +55,45 @@ WORDS = {  # what figures and tables say more than once
     "input": {"id": "Masukan", "en": "Input"},
     "jpeg": {"id": "JPEG", "en": "JPEG"},
     "kernel": {"id": "Kernel", "en": "Kernel"},
+    "knn_accuracy": {"id": "Ketepatan k-NN", "en": "k-NN accuracy"},
+    "latent_dim": {"id": "Ukuran kode", "en": "Code size"},
     "learning_rate": {"id": "Laju pembelajaran", "en": "Learning rate"},
-    "linear": {"id": "Linear", "en": "Linear"},
     "Linear": {"id": "terhubung penuh", "en": "fully connected"},
+    "linear": {"id": "Linear", "en": "Linear"},
     "linear_scale": {"id": "Skala linear", "en": "Linear scale"},
     "log_scale": {"id": "Skala logaritmik", "en": "Logarithmic scale"},
     "loss": {"id": "Loss (MSE)", "en": "Loss (MSE)"},
     "mean_image": {"id": "citra rata-rata", "en": "mean image"},
     "median": {"id": "median", "en": "median"},
     "mse": {"id": "MSE", "en": "MSE"},
+    "normal_class": {"id": "Kelas normal", "en": "Normal class"},
     "numbers": {"id": "{} angka", "en": "{} numbers"},
+    "one_class_auroc": {"id": "AUROC satu kelas", "en": "One-class AUROC"},
     "original": {"id": "Asli", "en": "Original"},
     "output": {"id": "Keluaran", "en": "Output"},
     "padding": {"id": "padding", "en": "padding"},
     "pca": {"id": "PCA", "en": "PCA"},
     "pca_all": {"id": "PCA penuh", "en": "Full PCA"},
+    "pca_knn_accuracy": {"id": "Ketepatan k-NN PCA", "en": "PCA's k-NN accuracy"},
     "pca_map": {"id": "peta PCA", "en": "PCA map"},
+    "pca_one_class_auroc": {"id": "AUROC satu kelas PCA", "en": "PCA's one-class AUROC"},
+    "pca_test_mse": {"id": "MSE uji PCA", "en": "PCA's test MSE"},
     "pixels": {"id": "Piksel mentah", "en": "Raw pixels"},
-    "points": {"id": "poin", "en": "points"},
     "png": {"id": "PNG", "en": "PNG"},
+    "points": {"id": "poin", "en": "points"},
     "query": {"id": "Dicari", "en": "Query"},
     "reconstruction": {"id": "Rekonstruksi", "en": "Reconstruction"},
+    "seed": {"id": "Seed", "en": "Seed"},
     "spherical": {"id": "Sferis", "en": "Spherical"},
     "test": {"id": "Data uji", "en": "Test data"},
+    "test_mse": {"id": "MSE uji", "en": "Test MSE"},
+    "test_psnr": {"id": "PSNR uji (dB)", "en": "Test PSNR (dB)"},
+    "test_ssim": {"id": "SSIM uji", "en": "Test SSIM"},
     "train": {"id": "Data latih", "en": "Training data"},
     "typical": {"id": "Khas", "en": "Typical"},
     "Unflatten": {"id": "disusun ulang", "en": "reshape"},
     "validation": {"id": "Data validasi", "en": "Validation data"},
+    "validation_mse": {"id": "MSE validasi", "en": "Validation MSE"},
     "variance_explained": {"id": "Varians yang dijelaskan (%)", "en": "Variance explained (%)"},
     "webp": {"id": "WebP", "en": "WebP"},
     # verdicts
@@ -98,6 +112,11 @@ RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.l
 def word(key: str, lang: str) -> str:
     """The term `key` of WORDS in one language."""
     return WORDS[key][lang]
+
+
+def named(key: str, lang: str) -> str:
+    """The term `key` or, where the catalogue has none, the key itself: a sweep may vary and collect anything."""
+    return word(key, lang) if key in WORDS else key
 
 
 def number(value: float, lang: str, digits: int | None = None) -> str:
@@ -146,6 +165,10 @@ class Page:
         return self.percent(value, digits) if unit == "%" else f"{self.number(value, digits)} {unit}".strip()
 
     # --- what the reader sees ----------------------------------------------------------------------------
+
+    def title(self, text: str) -> None:
+        """The page's heading in the book, where it is known only when the notebook runs."""
+        self._show("title", markdown=f"**{text}**", title=text)
 
     def tell(self, **texts: str) -> None:
         """Show a paragraph of Markdown."""

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
 TOC = yaml.safe_load((ROOT / "book" / "toc.yml").read_text())
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+PAGES.remove("09_sweep")  # stands for the pages of sweeps; the smoke report has none
 WORDS = {"id": ("Gambar", "Tabel"), "en": ("Figure", "Table")}
 # what the themes and extensions say where nobody translates them, as whole texts or attributes
 ENGLISH = """

@@ -1,8 +1,11 @@
 """Sweeps: what a file may say, and real Dask schedulers and workers on loopback, with their deaths."""
 
+import ast
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +14,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
@@ -100,7 +104,7 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (dict(grids={}), r"s\.yml: grids: there is no such key; allowed are notebook, fixed"),
+        (dict(grids={}), r"s\.yml: grids: there is no such key; allowed are title, notebook, fixed"),
         (dict(grid=None), r"s\.yml: one of grid .* and points .* is needed"),
         (
             dict(grid=dict(latent_dims=[2])),
@@ -113,6 +117,8 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
         (dict(grid=dict(latent_dim=4)), r"s\.yml: grid\.latent_dim: found 4, allowed is a list"),
         (dict(grid=dict(latent_dim=[4, 4])), r"s\.yml: two points have the same parameters"),
         (dict(notebook="none.ipynb"), r"s\.yml: notebook: found 'none\.ipynb', but there is no"),
+        (dict(title="Sizes"), r"s\.yml: title: found 'Sizes', allowed is a dict"),
+        (dict(title=dict(id=7)), r"s\.yml: title\.id: found 7, allowed is a text"),
         (dict(metrics=None), r"s\.yml: metrics is missing"),
         (dict(seeds=7), r"s\.yml: seeds: found 7, allowed is a list"),
         (dict(grid=None, points=[7]), r"s\.yml: points: found 7, allowed are sets of parameters"),
@@ -174,6 +180,115 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
     assert len(list(project.glob("runs/sweeps/s/*/result.json"))) == 2
 
 
+def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_way(project):
+    write(project, seeds=[1])
+    assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
+    write(project, seeds=[1, 1004])
+    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(executions(project)) < 4:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    again = command("s", "--profile", "tiny", "--workers", 2)
+    assert again.returncode == 0, again.stderr
+    assert "2 of 4 points to run" in again.stdout and sorted(executions(project)) == [1, 1, 2, 2]
+
+
+# --- the page of a sweep ----------------------------------------------------------------------------------------
+
+WHOLE = dict(validation_mse=0.01, test_mse=0.01, pca_test_mse=0.02, knn_accuracy=0.8, pca_knn_accuracy=0.7)
+KINDS = {  # a sweep's points, what they found, and the verdicts that its page must come to
+    "latent_dim": (
+        [dict(latent_dim=d, seed=s, test_mse=0.1 / d, pca_test_mse=0.2 / d) for s in (1, 2) for d in (16, 4, 64)],
+        dict(sweep_beats_pca=True, sweep_enough=True),
+    ),
+    "latent_dim_too_small": (
+        [dict(latent_dim=d, test_mse=0.3 / d, pca_test_mse=0.2 / d, knn_accuracy=d / 128) for d in (16, 64)],
+        dict(sweep_beats_pca=False, sweep_enough=False),
+    ),
+    "seeds": ([dict(seed=s, test_mse=0.01 + s / 10_000) for s in range(4)], dict(sweep_chance=True)),
+    "seeds_by_chance": ([dict(seed=s, test_mse=0.01 + s / 100) for s in range(4)], dict(sweep_chance=False)),
+    "architecture": (
+        [dict(channels=c, validation_mse=v) for c, v in (("8-16", 0.02), ("32-64", 0.01))],
+        dict(sweep_setting=False),
+    ),
+    "crossed": (
+        [dict(learning_rate=r, batch_size=b, validation_mse=r * b) for r in (1e-3, 1e-2) for b in (50, 100)],
+        dict(sweep_setting=True),
+    ),
+    "one_class": (
+        [dict(normal_class=c, one_class_auroc=0.8 + c / 100, pca_one_class_auroc=0.8) for c in range(10)],
+        dict(sweep_one_class=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, tmp_path, lang):
+    """Every page at once, in one language, in processes side by side: the tables are made up, the verdicts known."""
+    running = {}
+    for name, (points, _) in KINDS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
+        pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
+        measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
+        varied = [k for k in points[0] if k not in measured]
+        facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
+        (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)))
+        words = [sys.executable, "book/execute.py", "notebooks/09_sweep.ipynb", folder / "page.ipynb", "--lang", lang]
+        words += ["--params", "notebooks/params/smoke.yml", "--set", f"sweep={folder}"]
+        running[name] = subprocess.Popen([str(w) for w in words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    for name, process in running.items():
+        assert process.wait() == 0, process.stderr.read()
+        found = {v["key"]: v["holds"] for v in Run(tmp_path / name).metrics["verdicts"]}
+        assert found == KINDS[name][1], name
+        page = nbformat.read(tmp_path / name / "page.ipynb", 4)
+        told = "".join(o.data.get("text/markdown", "") for c in page.cells for o in c.get("outputs", []))
+        assert ("titik" if lang == "id" else "points") in told and "make sweep" in told, "the code is another one"
+        assert not [o for c in page.cells for o in c.get("outputs", []) if o.output_type in ("stream", "error")]
+
+
+def test_a_page_without_a_finished_sweep_is_one_message(tmp_path):
+    with pytest.raises(SweepError, match=r"no finished sweep; `make sweep SWEEP=none` makes one"):
+        sweep.read_results(tmp_path / "none")
+    (tmp_path / "results.csv").write_text("point\n1\n")
+    (tmp_path / "sweep.json").write_text(json.dumps({"failed": {"2": "why"}, "points": 2}))
+    with pytest.raises(SweepError, match="1 of 2 points failed"):
+        sweep.read_results(tmp_path)
+
+
+def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
+    sys.path.insert(0, str(ROOT / "book"))
+    import build
+
+    pages = build.pages(build.contents(["seeds", "latent_dim"]))
+    at = pages.index("09_sweep_seeds")
+    assert pages[at + 1] == "09_sweep_latent_dim" and "09_sweep" not in pages
+    assert pages[at - 1] == "08_denoising_and_robustness" and set(pages) - set(build.pages()) == {*pages[at : at + 2]}
+    assert "Sweeps" not in [part["caption"] for part in build.contents()["parts"]]
+
+
+@pytest.mark.slow
+def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
+    words = ["make", "sweep", "SWEEP=seeds", "PROFILE=smoke", f"BUILD={tmp_path}"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    for lang, title in (("id", "Seberapa besar peran kebetulan?"), ("en", "How much is chance?")):
+        page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text()
+        assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
+
+
+def test_the_slurm_script_of_the_readme_is_python():
+    text = (ROOT / "README.md").read_text()
+    (script,) = re.findall(r"```python\n(from dask_jobqueue.*?)```", text, flags=re.S)
+    called = [n for n in ast.walk(ast.parse(script)) if isinstance(n, ast.Call)]
+    assert {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in called} >= {"SLURMCluster", "scale", "input"}
+
+
 # --- one point --------------------------------------------------------------------------------------------------
 
 
@@ -205,12 +320,12 @@ def test_a_metric_that_the_notebook_does_not_leave_is_named(project):
 # --- a scheduler of others ----------------------------------------------------------------------------------------
 
 
-def start(*words) -> subprocess.Popen:
+def start(*words, **options) -> subprocess.Popen:
     """`dask …` in a process group of its own, that `stop` can end whole."""
     program = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *map(str, words[1:])]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return subprocess.Popen(program, env=environment, start_new_session=True, **quiet)
+    return subprocess.Popen(program, env=environment, start_new_session=True, **quiet, **options)
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -232,8 +347,9 @@ def scheduler(project):
         stop(process)
 
 
-def start_worker(address: str) -> subprocess.Popen:
-    return start("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
+def start_worker(address: str, **options) -> subprocess.Popen:
+    words = ("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
+    return start(*words, **options)
 
 
 def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
@@ -241,6 +357,25 @@ def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
     done = command("s", "--profile", "tiny", "--scheduler", scheduler[0])
     assert done.returncode == 0, done.stderr
     assert f"points to run on {scheduler[0]}" in done.stdout and executions(project) == [1, 1]
+
+
+def test_without_a_shared_disk_the_results_travel_back(project, scheduler, tmp_path_factory):
+    address, processes = scheduler
+    stop(processes[1])
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # the worker's own copy of the project
+    shutil.copytree(project / "notebooks", elsewhere / "notebooks")
+    (elsewhere / "cae_lib").symlink_to(ROOT / "cae_lib")
+    processes.append(start_worker(address, cwd=elsewhere))
+    write(project, seeds=None)
+    done = command("s", "--profile", "tiny", "--scheduler", address)
+    assert done.returncode == 0, done.stderr
+    assert executions(project) == [] and executions(elsewhere) == [1, 1], "nothing was computed here"
+    assert [float(r["score"]) for r in csv.DictReader((project / "runs/sweeps/s/results.csv").open())] == [
+        2 / 42,
+        3 / 42,
+    ]
+    again = command("s", "--profile", "tiny")
+    assert again.returncode == 0 and "to run" not in again.stdout, "what has travelled back is finished here"
 
 
 def test_nobody_at_the_address_is_one_message(project):
