@@ -565,7 +565,9 @@ def plot_parallel(measures, names, lang, digits):
         low, reach = table.min(axis=1, keepdims=True), np.ptp(table, axis=1, keepdims=True)
         heights = (table - low) / np.where(reach > 0, reach, 1)
         starts = np.argsort(np.argsort(heights[0], kind="stable")) / max(len(names) - 1, 1)  # names evenly, in order
-        looks = itertools.cycle(zip((BLUE, ORANGE, GREEN, PURPLE, RED, GREY, INK), "oD^svPX", strict=True))
+        looks = zip(
+            itertools.cycle((BLUE, ORANGE, GREEN, PURPLE, RED, GREY, INK)), itertools.cycle("oD^sv"), strict=False
+        )
         for name, start, line, (colour, mark) in zip(names, starts, heights.T, looks, strict=False):
             axes.plot([-0.35, *range(len(line))], [start, *line], color=colour, linewidth=1.5, alpha=0.85)
             axes.plot(range(len(line)), line, mark, color=colour, markersize=6)
