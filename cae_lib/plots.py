@@ -547,8 +547,9 @@ def plot_grid(panels, rows, columns, lang, digits, names):
     with canvas(0.9 + 0.5 * len(rows), 1, len(panels), sharey=True) as (figure, row):
         for axes, (title, values) in zip(np.atleast_1d(row), panels.items(), strict=True):
             cells = np.array([[number(value, lang, digits[title]) for value in line] for line in values])
-            look = dict(cmap="Blues", cbar=False, fmt="", linewidths=1.5, linecolor=PAPER, annot_kws=dict(size=9))
-            sns.heatmap(values, ax=axes, annot=cells, **look)
+            low, reach = values.min(), np.ptp(values) or 1
+            look = dict(cbar=False, fmt="", linewidths=1.5, linecolor=PAPER, annot_kws=dict(size=9, color=INK))
+            sns.heatmap(values, ax=axes, annot=cells, cmap="Blues", vmin=low, vmax=low + 1.9 * reach, **look)
             for axis, ticks in ((axes.yaxis, rows), (axes.xaxis, columns)):
                 axis.set_ticks(np.arange(len(ticks)) + 0.5, [number(value, lang) for value in ticks], rotation=0)
             axes.set(title=title, xlabel=names[1], ylabel=names[0] if axes is np.atleast_1d(row)[0] else "")

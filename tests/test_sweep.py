@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -163,6 +164,24 @@ def test_a_sweep_runs_its_points_once_reports_the_failed_one_and_goes_on(project
     assert "2 of 4 points to run" in again.stdout and executions(project) == [1] * 6
     third = command("s", "--profile", "tiny")
     assert third.returncode == 0 and "to run" not in third.stdout and executions(project) == [1] * 6
+
+
+def test_a_real_point_is_trained_and_one_with_too_many_widths_fails_alone(project):
+    (project / "notebooks/sweeps/point.ipynb").symlink_to(ROOT / "notebooks/sweeps/point.ipynb")
+    points = [dict(channels=[4, 8]), dict(channels=[4] * 5)]
+    metrics = ["validation_mse", "test_mse", "pca_test_mse", "knn_accuracy"]
+    write(project, notebook="sweeps/point.ipynb", grid=None, seeds=None, points=points, metrics=metrics)
+    done = command("s", "--profile", "tiny", "--workers", 2)
+    assert done.returncode == 1 and "1 of 2 points finished" in done.stdout
+    assert (
+        "failed: channels=4-4-4-4-4" in done.stderr
+        and "ConfigError: channels: layer conv5 gets a 1×1 map" in done.stderr
+    )
+    (row,) = csv.DictReader((project / "runs/sweeps/s/results.csv").open())
+    trained = Run(f"runs/sweeps/s/{row['point']}")
+    assert row["channels"] == "4-8" and float(row["validation_mse"]) == trained.history()["validation_loss"].min()
+    with np.load(trained.path / "examples.npz") as shown:
+        assert shown["x"].shape == shown["x_hat"].shape and shown["x"].shape[1:] == (12, 12)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
