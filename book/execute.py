@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
-import papermill
 import yaml
-from papermill.exceptions import PapermillExecutionError
+
+sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
+import nbformat  # noqa: E402
+import papermill  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 

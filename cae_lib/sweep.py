@@ -31,6 +31,7 @@ KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
 # The child dies with its worker (Linux), so that no orphan goes on training; macOS has no such call.
 CHILD = """
 import ctypes, os, signal, sys
+sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
 with __import__("contextlib").suppress(AttributeError, OSError):
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 if os.getppid() != int(sys.argv.pop(1)):
