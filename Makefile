@@ -31,13 +31,16 @@ PY = $(eval PY := $$(shell VENV="$(VENV)" $(PYTHON) environment.py))$(or $(PY),$
 
 PARAMS  := notebooks/params/$(PROFILE).yml
 RUN     := $(shell sed -n 's/^run: *//p' $(PARAMS))
+DATASET := $(shell sed -n "s/^dataset: *['\"]*\([^'\"\# ]*\).*/\1/p" $(PARAMS))
+IMAGES  := $(wildcard $(DATASET)/*-ubyte $(DATASET)/*-ubyte.gz)
+SUBJECT := $(wildcard $(DATASET)/classes.yml)
 PAGES   := $(shell sed -n 's/^ *- file: *//p' book/toc.yml)
 NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
 # A sweep that has finished under this profile has a page; SWEEPS= leaves them out.
 SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
-TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py training.py)
+TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py subject.py training.py)
 BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py)
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
 
@@ -94,7 +97,7 @@ distclean: clean  ## delete everything made: runs/, data/ and .venv/ too
 	rm -rf runs data .venv
 
 # --- training: its own checks decide whether anything that matters has changed -------------------------------
-$(RUN)/.trained: $(PARAMS) $(TRAINER)
+$(RUN)/.trained: $(PARAMS) $(TRAINER) $(IMAGES)
 	$(PY) -m cae_lib train --params $(PARAMS) --archive-stale
 	@touch $@
 
@@ -108,7 +111,7 @@ $(BUILD)/sweeps: FORCE
 	$(call said,$(SWEEPS))
 
 define notebook
-$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(or $(4),$(2)).ipynb $(RUN)/.trained $(LIB) $(BUILD)/profile book/execute.py $(3)
+$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(or $(4),$(2)).ipynb $(RUN)/.trained $(LIB) $(SUBJECT) $(BUILD)/profile book/execute.py $(3)
 	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --lang $(1) --params $(PARAMS) $(5)
 endef
 first = $(firstword $(LANGS))
@@ -128,7 +131,7 @@ $(RUN)/metrics.json: $(FINDINGS)
 
 # --- the editions ----------------------------------------------------------------------------------------------
 define edition
-$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(BUILD)/langs $(BUILD)/sweeps
+$(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(SUBJECT) $(BUILD)/langs $(BUILD)/sweeps
 	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS) --sweeps $(SWEEPS)
 	@touch $$@
 endef

@@ -43,7 +43,7 @@ def textbook_model() -> nn.Module:
 
 def torchvision_images():
     """torchvision's own dataset class over the verified files."""
-    data._torchvision_mirrors()  # makes torchvision importable beside a CPU-only torch
+    data._torchvision("fashion-mnist")  # makes torchvision importable beside a CPU-only torch
     from torchvision import datasets, transforms
 
     folder, _ = data.find()
@@ -76,7 +76,7 @@ def textbook(steps: int) -> dict:
 
 def lightning(steps: int) -> dict:
     """The same in Lightning, as its documentation writes it."""
-    data._torchvision_mirrors()  # Lightning imports torchvision
+    data._torchvision("fashion-mnist")  # Lightning imports torchvision
     import lightning as L
 
     class Module(L.LightningModule):
@@ -107,7 +107,7 @@ def keras(steps: int) -> dict:
     import os
 
     os.environ["KERAS_BACKEND"] = "torch"
-    data._torchvision_mirrors()  # Keras imports torchvision
+    data._torchvision("fashion-mnist")  # Keras imports torchvision
     import keras as K
 
     images = data.load(Config()).train_images[: (steps + 5) * BATCH].permute(0, 2, 3, 1).numpy().astype("float32") / 255

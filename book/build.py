@@ -30,10 +30,11 @@ from traitlets.config import Config as Settings
 
 BOOK = Path(__file__).resolve().parent
 sys.path.insert(0, str(BOOK.parent))
-from cae_lib.config import Config  # noqa: E402
-from cae_lib.text import number  # noqa: E402
+from cae_lib import subject  # noqa: E402
+from cae_lib.config import FAMILY, Config, UserError  # noqa: E402
+from cae_lib.text import WHOLE, number, say  # noqa: E402
 
-TITLE = "A convolutional autoencoder on Fashion-MNIST"
+TITLE = "A convolutional autoencoder on {dataset}"
 PARAMETER_TAGS = {"parameters", "injected-parameters"}
 CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
 
@@ -61,11 +62,11 @@ def main(argv: list[str] | None = None) -> None:
         toc = contents(args.sweeps)
         sources = find_sources(args.lang, args.notebooks, toc)
         stage = stage_edition(args.lang, args.langs, toc, sources, run, args.out.resolve() / "stage" / args.lang)
-        made = build_html(args.lang, args.langs, stage, args.out.resolve() / "html" / args.lang)
-        write_atomic(made.parent / "index.html", chooser(args.langs))
+        made = build_html(args.lang, args.langs, run, stage, args.out.resolve() / "html" / args.lang)
+        write_atomic(made.parent / "index.html", chooser(args.langs, run))
         if not (made.parent / "mark.svg").exists():
             write_atomic(made.parent / "mark.svg", (BOOK / "assets" / "mark.svg").read_text())
-    except BookError as error:
+    except (BookError, UserError) as error:
         sys.exit(f"book: {error}")
     print(f"{args.lang}: {len(sources)} pages, open {args.out / 'html' / args.lang / 'index.html'}")
 
@@ -129,6 +130,16 @@ def catalogue(lang: str):
     return lambda phrase: words.get(phrase, phrase)
 
 
+def words_of(run: dict) -> subject.Subject:
+    """What the run's images show, in every language."""
+    return subject.find(Config.from_dict(run["config"]).dataset)
+
+
+def title(lang: str, run: dict) -> str:
+    """The report's: what was trained on what."""
+    return catalogue(lang)(TITLE).format(dataset=say(words_of(run).name, lang))
+
+
 # --- staging -------------------------------------------------------------------------------------------------
 
 
@@ -152,17 +163,17 @@ def stage_edition(lang: str, langs: list[str], toc: dict, sources: dict[str, Pat
         part["caption"] = tr(part["caption"])
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
-    tables = colophon(lang, run, executed)
-    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run_note(lang, run), tables))
+    told = colophon(lang, run, executed) | dataset(lang, run)
+    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told))
     return stage
 
 
 def stage_notebook(notebook, lang: str, figures: Path):
     """The executed notebook as the edition shows it: one language, no parameters, outputs as MyST."""
-    tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
-    others = {tag for tag in tags if tag.startswith("lang-")} - {f"lang-{lang}"}
-    settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": others | PARAMETER_TAGS}})
-    notebook, _ = TagRemovePreprocessor(config=settings).preprocess(copy.deepcopy(notebook), {})
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = list(in_language(notebook.cells, lang))
+    settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": PARAMETER_TAGS}})
+    notebook, _ = TagRemovePreprocessor(config=settings).preprocess(notebook, {})
     cells = []
     for cell in notebook.cells:
         if cells and folded(cells[-1]) and folded(cell) and not cells[-1].outputs:
@@ -186,6 +197,20 @@ def stage_notebook(notebook, lang: str, figures: Path):
 def kind(output) -> str | None:
     """What a special output is: figure, table, tell, verdict … (see cae_lib/text.py); None for any other."""
     return output.get("metadata", {}).get("report", {}).get("kind")
+
+
+def in_language(cells: list, lang: str):
+    """All cells but prose in another language; where `lang` has no twin yet, the English one stands for it."""
+    twins = {}
+    for cell in [*cells, None]:
+        tongue = next((t[5:] for t in cell.metadata.get("tags", []) if t.startswith("lang-")), None) if cell else None
+        if twins and (tongue is None or tongue in twins):  # a group of twins has ended
+            yield twins[lang if lang in twins or lang in WHOLE else "en"]
+            twins = {}
+        if tongue:
+            twins[tongue] = cell
+        elif cell:
+            yield cell
 
 
 def folded(cell) -> bool:
@@ -237,9 +262,7 @@ def compile_catalogue(lang: str, folder: Path) -> None:
 # --- what Jupyter Book is told -------------------------------------------------------------------------------
 
 
-def configuration(
-    lang: str, langs: list[str], stage: Path, notebooks: list[str], note: dict | None, tables: dict
-) -> dict:
+def configuration(lang: str, langs: list[str], stage: Path, notebooks: list[str], run: dict, told: dict) -> dict:
     """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
     tr = catalogue(lang)
     editions = [
@@ -267,7 +290,7 @@ def configuration(
             "languages": editions,
             "default_language": langs[-1],
             "notebook_pages": notebooks,
-            "run_note": note,
+            "run_note": run_note(lang, run),
             "default_mode": "auto",
         },
         "html_math_renderer": "mathml",
@@ -290,13 +313,13 @@ def configuration(
         "bibtex_default_style": "report",
     }
     return {
-        "title": tr(TITLE),
+        "title": title(lang, run),
         "author": "",
         "only_build_toc_files": True,
         "execute": {"execute_notebooks": "off", "stderr_output": "remove"},
         "parse": {
             "myst_enable_extensions": ["colon_fence", "deflist", "dollarmath", "substitution"],
-            "myst_substitutions": tables,
+            "myst_substitutions": told,
         },
         "html": {"use_multitoc_numbering": False},
         "latex": {"use_jupyterbook_latex": False},
@@ -310,11 +333,11 @@ def run_note(lang: str, run: dict) -> dict | None:
     tr, found, full = catalogue(lang), Config.from_dict(run["config"]), Config()
     if found.dataset == "synthetic":
         text = (
-            "This page was made from garments drawn by code, not from Fashion-MNIST: "
+            "This page was made from images drawn by code, not from photographs: "
             "it shows that the software works and says nothing about real images."
         )
         return {"word": tr("Synthetic data."), "text": tr(text)}
-    if found.train_size >= full.train_size and found.epochs >= full.epochs:
+    if found.dataset not in FAMILY or (found.train_size >= full.train_size and found.epochs >= full.epochs):
         return None
     sizes = dict(images=found.train_size, epochs=found.epochs, all_images=full.train_size, all_epochs=full.epochs)
     text = (
@@ -322,6 +345,17 @@ def run_note(lang: str, run: dict) -> dict | None:
         "the numbers on this page are those of a smaller experiment, not of the full report."
     )
     return {"word": tr("Quick run."), "text": tr(text).format(**{k: number(v, lang) for k, v in sizes.items()})}
+
+
+def dataset(lang: str, run: dict) -> dict[str, str]:
+    """What a page of prose says of the dataset by name, as {{ dataset }}."""
+    words, size = words_of(run), run["config"]["image_size"]
+    cited = f" {{cite}}`{words.cite}`" if words.cite else ""
+    return {
+        "dataset": say(words.name, lang) + cited,
+        "grid": f"{number(size, lang)} × {number(size, lang)}",
+        "pixels": number(size**2, lang),
+    }
 
 
 def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
@@ -390,7 +424,7 @@ def shown(value, lang: str) -> str:
 # --- building ------------------------------------------------------------------------------------------------
 
 
-def build_html(lang: str, langs: list[str], stage: Path, made: Path) -> Path:
+def build_html(lang: str, langs: list[str], run: dict, stage: Path, made: Path) -> Path:
     """Run Jupyter Book; on success its pages take the place of `made` in one step. Quiet unless it warns."""
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(stage / "source"), "--path-output", str(stage), "-W", "-n", "--keep-going", "-q"]
@@ -405,7 +439,7 @@ def build_html(lang: str, langs: list[str], stage: Path, made: Path) -> Path:
     for theirs in ("locales", "webpack-macros.html", "sbt-webpack-macros.html"):  # the themes' sources, not for readers
         path = pages_made / "_static" / theirs
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    (pages_made / "index.html").write_text(redirect(lang, langs), encoding="utf-8")
+    (pages_made / "index.html").write_text(redirect(lang, langs, run), encoding="utf-8")
     made.parent.mkdir(parents=True, exist_ok=True)
     old = made.with_name(f".{made.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -424,31 +458,31 @@ def speak_copybutton(lang: str, script: Path) -> None:
     script.write_text(text, encoding="utf-8")
 
 
-def redirect(lang: str, langs: list[str]) -> str:
+def redirect(lang: str, langs: list[str], run: dict) -> str:
     """The edition's index.html: leads to its first page."""
-    first, title = pages()[0], html.escape(catalogue(lang)(TITLE))
+    first, name = pages()[0], html.escape(title(lang, run))
     links = "".join(f'<link rel="alternate" hreflang="{x}" href="../{x}/index.html">' for x in langs)
     return (
-        f'<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>{title}</title>{links}'
-        f'<meta http-equiv="refresh" content="0; url={first}.html"><p><a href="{first}.html">{title}</a></p></html>\n'
+        f'<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>{name}</title>{links}'
+        f'<meta http-equiv="refresh" content="0; url={first}.html"><p><a href="{first}.html">{name}</a></p></html>\n'
     )
 
 
-def chooser(langs: list[str]) -> str:
+def chooser(langs: list[str], run: dict) -> str:
     """BUILD/html/index.html: the same whichever edition is made first; no script, no other file but the mark."""
     doors, links = [], []
     for lang in langs:
-        tr, first = catalogue(lang), pages()[0]
+        tr, first, name = catalogue(lang), pages()[0], html.escape(title(lang, run))
         doors.append(
-            f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{tr(TITLE)}</h2>'
+            f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{name}</h2>'
             "<p>"
             + tr("A lab report in which every number was measured by a notebook that ran, and every claim was tested.")
             + f'</p><span class="go">{tr("Read the report in English")} →</span></a>'
         )
         links.append(f'<link rel="alternate" hreflang="{lang}" href="{lang}/{first}.html">')
-    title = " · ".join(catalogue(lang)("Choose a language") for lang in langs)
+    ask = " · ".join(catalogue(lang)("Choose a language") for lang in langs)
     template = (BOOK / "templates" / "chooser.html").read_text(encoding="utf-8")
-    parts = {"TITLE": title, "LANG": langs[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}
+    parts = {"TITLE": ask, "LANG": langs[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}
     for name, text in parts.items():
         template = template.replace(f"@{name}@", text)
     return template

@@ -11,8 +11,8 @@ import sys
 
 import yaml
 
-from cae_lib import data, sweep, training
-from cae_lib.config import Config, ConfigError, UserError, project_path
+from cae_lib import data, subject, sweep, training
+from cae_lib.config import FAMILY, Config, ConfigError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
@@ -21,7 +21,8 @@ INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cae_lib", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("fetch", help="get the dataset and verify it")
+    fetched = verbs.add_parser("fetch", help="get the dataset and verify it")
+    fetched.add_argument("--dataset", default=FAMILY[0], choices=FAMILY, help=f"which one ({FAMILY[0]})")
     train = verbs.add_parser("train", help="train one model into a run directory", allow_abbrev=False)
     train.add_argument("--params", help="a YAML file of parameters, such as notebooks/params/full.yml")
     train.add_argument("--run", help="the run directory")
@@ -55,8 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fetch(options: dict) -> int:
-    folder, source = data.find()
-    print(f"Fashion-MNIST is whole: {folder} (source: {source}; SHA-256 of all four files verified)")
+    folder, source = data.find(dataset=options["dataset"])
+    name = subject.find(options["dataset"]).name["en"]
+    print(f"{name} is whole: {folder} (source: {source}; SHA-256 of all four files verified)")
     return 0
 
 

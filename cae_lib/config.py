@@ -26,8 +26,11 @@ class ConfigError(UserError):
     """A hyper-parameter that does not exist or cannot have that value."""
 
 
-def _p(default, why, *, low=None, high=None, choices=None, above=None):
-    return field(default=default, metadata=dict(why=why, low=low, high=high, choices=choices, above=above))
+FAMILY = ("fashion-mnist", "mnist", "kmnist")  # 60,000 and 10,000 images of 28×28 pixels in ten classes
+
+
+def _p(default, why, *, low=None, high=None, choices=None, above=None, path=False):
+    return field(default=default, metadata=dict(why=why, low=low, high=high, choices=choices, above=above, path=path))
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,13 @@ class Config:
     what is allowed. Sizes count images; `image_size` is in pixels.
     """
 
-    dataset: str = _p("fashion-mnist", "what the report is about", choices=("fashion-mnist", "synthetic"))
-    image_size: int = _p(28, "Fashion-MNIST's images are 28×28 pixels", low=8, high=64)
+    dataset: str = _p(
+        "fashion-mnist",
+        "what the report is about; a folder of one's own is named by a path",
+        choices=(*FAMILY, "synthetic"),
+        path=True,
+    )
+    image_size: int = _p(28, "pixels across: 28 in the three of the MNIST family", low=8, high=64)
     train_size: int = _p(55_000, "images the weights are fitted to", low=10, high=60_000)
     validation_size: int = _p(5_000, "held out of the training file to choose the weights", low=10, high=30_000)
     test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
@@ -65,14 +73,22 @@ class Config:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
-        if self.dataset == "fashion-mnist":
-            if self.image_size != 28:
-                raise ConfigError(f"image_size: found {self.image_size}, but fashion-mnist is 28 pixels wide")
-            if self.train_size + self.validation_size > 60_000:
-                raise ConfigError(
-                    f"train_size + validation_size: found {self.train_size} + {self.validation_size}, but the "
-                    f"training file of fashion-mnist holds 60000 images; make one of them smaller"
-                )
+        if self.dataset in FAMILY:
+            self.check_files(28, 60_000, 10_000)
+
+    def check_files(self, width: int, train: int, test: int) -> None:
+        """Raise `ConfigError` where the dataset's files hold images of another width, or fewer than asked for."""
+        if self.image_size != width:
+            raise ConfigError(f"image_size: found {self.image_size}, but {self.dataset} is {width} pixels wide")
+        if self.train_size + self.validation_size > train:
+            raise ConfigError(
+                f"train_size + validation_size: found {self.train_size} + {self.validation_size}, but the "
+                f"training file of {self.dataset} holds {train} images; make one of them smaller"
+            )
+        if self.test_size > test:
+            raise ConfigError(
+                f"test_size: found {self.test_size}, but the test file of {self.dataset} holds {test} images"
+            )
 
     @classmethod
     def from_dict(cls, values: dict, extra: tuple[str, ...] = ()) -> "Config":
@@ -128,8 +144,9 @@ def _checked(f: dataclasses.Field, value):
         items = _integers(f.name, value)
         return tuple(_bounded(f"{f.name}[{i}]", item, rule) for i, item in enumerate(items))
     if kind is str:
-        if value not in rule["choices"]:
-            raise ConfigError(f"{f.name}: found {value!r}, allowed are {', '.join(rule['choices'])}")
+        if value not in rule["choices"] and not (rule["path"] and isinstance(value, str) and "/" in value):
+            allowed = ", ".join(rule["choices"]) + (" or a folder's path, such as ./mine" if rule["path"] else "")
+            raise ConfigError(f"{f.name}: found {value!r}, allowed are {allowed}")
         return value
     try:
         number = float(value) if not isinstance(value, bool) else math.nan  # YAML 1.1 reads 1e-3 as a string

@@ -1,4 +1,4 @@
-"""Where Fashion-MNIST comes from, and whether it is whole.
+"""Where the dataset comes from, and whether it is whole.
 
 Nothing is trusted by its name: the SHA-256 of each decompressed file decides. `Dataset` is what everything else
 sees: uint8 tensors in memory. The synthetic garments serve the tests and a machine that has nothing.
@@ -7,6 +7,7 @@ sees: uint8 tensors in memory. The synthetic garments serve the tests and a mach
 import gzip
 import hashlib
 import http.client
+import math
 import os
 import shutil
 import subprocess
@@ -21,9 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cae_lib.config import Config, ConfigError, UserError, project_path
+from cae_lib import subject
+from cae_lib.config import FAMILY, Config, ConfigError, UserError, project_path
 
-SHA256 = {  # of the decompressed content; mirrors recompress, so the sums of the .gz files differ
+SHA256 = {  # of Fashion-MNIST's decompressed content; mirrors recompress, so the sums of the .gz files differ
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -31,6 +33,8 @@ SHA256 = {  # of the decompressed content; mirrors recompress, so the sums of th
 }
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 PACKAGE = "dataset-fashion-mnist"  # Debian's and Ubuntu's
+FILES = tuple(SHA256)  # the four names that every dataset of this family has
+PINS = "SHA256SUMS"  # beside the cached files of a dataset whose hashes are not written down here
 UPSTREAM = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
 
 
@@ -62,12 +66,15 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
         train = synthetic(total, config.image_size, seed=config.seed)
         test = synthetic(config.test_size, config.image_size, seed=config.seed + 1)
         source, digests = "synthetic", {"synthetic": hashlib.sha256(train[0].tobytes()).hexdigest()}
+    elif config.dataset in FAMILY:
+        folder, source = find(data_dir, config.dataset)
+        parts = {name: read_verified(folder, name, config.dataset) for name in FILES}
+        train, test, digests = _read_splits(parts, folder)
     else:
-        folder, source = find(data_dir)
-        parts = {name: read_verified(folder, name) for name in SHA256}
-        train = _images(parts["train-images-idx3-ubyte"]), _labels(parts["train-labels-idx1-ubyte"])
-        test = _images(parts["t10k-images-idx3-ubyte"]), _labels(parts["t10k-labels-idx1-ubyte"])
-        digests = dict(SHA256)
+        folder, source = project_path(config.dataset), f"folder {config.dataset}"
+        subject.read(folder)  # a mistake in its words stops before any training, too
+        train, test, digests = _read_splits({name: read_file(folder, name)[0] for name in FILES}, folder)
+        config.check_files(train[0].shape[-1], len(train[0]), len(test[0]))
 
     order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
     val, fit = order.split([config.validation_size, len(order) - config.validation_size])
@@ -82,6 +89,14 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
                 f"needed; make train_size and validation_size larger"
             )
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
+    if config.dataset not in (*FAMILY, "synthetic") and config.normal_class < 0:
+        for name, part in (("train", labels[fit]), ("validation", labels[val]), ("test", test_labels)):
+            count, label = part.bincount(minlength=subject.CLASSES).min(dim=0)
+            if count < 2:
+                raise ConfigError(
+                    f"{name}_size: found {len(part)}, and {count} of these images of {config.dataset} have label "
+                    f"{label}, but two of each class are needed; make it larger, or mix the classes in the files"
+                )
     return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
 
 
@@ -92,56 +107,87 @@ def add_noise(x: Tensor, std: float, seed: int) -> Tensor:
     return x + std * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.device)
 
 
-def find(data_dir: str | Path | None = None) -> tuple[Path, str]:
+def find(data_dir: str | Path | None = None, dataset: str = "fashion-mnist") -> tuple[Path, str]:
     """The first source that is whole: its folder of four files and its name; tries them in DESIGN's order.
 
     Raises `DataError` that lists each source with the reason it failed, and the ways out.
     """
-    cache, failures = project_path("data") / "fashion-mnist", []
-    for name, fetch in _sources(cache, data_dir or os.environ.get("CAE_DATA_DIR")):
+    cache, failures = project_path("data") / dataset, []
+    for name, fetch in _sources(dataset, cache, data_dir or os.environ.get("CAE_DATA_DIR")):
         try:
             folder = fetch()
-            for file in SHA256:
-                read_verified(folder, file)
-            return folder, name
+            for file in FILES:
+                read_verified(folder, file, dataset)
+            return folder if known_sha256(dataset) else _keep(folder, cache, dataset), name
         except (DataError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
             failures.append(f"  - {name}: {error}")
+    fashion = dataset == "fashion-mnist"
     raise DataError(
-        "Fashion-MNIST could not be had from any source:\n" + "\n".join(failures) + "\n"
-        "Ways out: connect to a network and try again; or put the four files (as they are or as .gz) into "
-        f"{cache}, or into a folder that CAE_DATA_DIR names; or install the package {PACKAGE} "
-        "(Debian, Ubuntu)."
+        f"{subject.find(dataset).name['en']} could not be had from any source:\n" + "\n".join(failures) + "\n"
+        f"Ways out: connect to a network and try again; or put the four files ({'as they are or as .gz' * fashion}"
+        f"{'as .gz, as they are published' * (not fashion)}) into {cache}, or into a folder that CAE_DATA_DIR names"
+        + (f"; or install the package {PACKAGE} (Debian, Ubuntu)." if fashion else ".")
     )
 
 
-def read_verified(folder: Path, name: str) -> bytes:
-    """The decompressed content of one IDX file, plain or .gz; `DataError` unless its SHA-256 is the known one."""
+def read_file(folder: Path, name: str) -> tuple[bytes, Path]:
+    """The decompressed content of one IDX file, plain or .gz, and where it lies; `DataError` for half a .gz."""
     plain, packed = folder / name, folder / f"{name}.gz"
     if not plain.is_file() and not packed.is_file():
         raise DataError(f"{plain} is missing")
     path = plain if plain.is_file() else packed
     try:
-        content = path.read_bytes() if path == plain else gzip.decompress(path.read_bytes())
+        return path.read_bytes() if path == plain else gzip.decompress(path.read_bytes()), path
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is not a whole .gz file ({error})") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[name]:
-        raise DataError(f"{path} is not Fashion-MNIST's: SHA-256 {found[:12]}…, expected {SHA256[name][:12]}…")
-    return content
 
 
-def _sources(cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
+def read_verified(folder: Path, name: str, dataset: str = "fashion-mnist") -> bytes:
+    """The decompressed content of one IDX file; `DataError` unless its SHA-256 is the known one.
+
+    Of MNIST and KMNIST, torchvision knows the MD5 of each packed file. A packed file that has it is trusted, and the
+    SHA-256 of its content is then pinned beside the cache: from there on, that decides.
+    """
+    content, path = read_file(folder, name)
+    found, known = hashlib.sha256(content).hexdigest(), known_sha256(dataset).get(name)
+    if found == known or (
+        dataset != "fashion-mnist"
+        and path.suffix == ".gz"
+        and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == _torchvision(dataset)[1][path.name]
+    ):
+        return content
+    whose = f"{path} is not {subject.find(dataset).name['en']}'s"
+    if known:
+        raise DataError(f"{whose}: SHA-256 {found[:12]}…, expected {known[:12]}…")
+    if path.suffix == ".gz":
+        raise DataError(f"{whose}: its MD5 is not the published one")
+    raise DataError(f"{path} cannot be verified: the published sums are those of the packed files ({name}.gz)")
+
+
+def known_sha256(dataset: str) -> dict[str, str]:
+    """Of each decompressed file: written down above for Fashion-MNIST, else pinned beside the cache, else nothing."""
+    if dataset == "fashion-mnist":
+        return dict(SHA256)
+    path = project_path("data") / dataset / PINS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _sources(dataset: str, cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
+    fashion = dataset == "fashion-mnist"
     if data_dir:
         yield "CAE_DATA_DIR", lambda: project_path(data_dir)
     yield "cache", lambda: cache
-    yield "system folder", lambda: SYSTEM_FOLDER
-    for url in (*_torchvision_mirrors(), UPSTREAM):
-        yield f"download from {url}", lambda url=url: _download(url, cache)
-    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+    if fashion:
+        yield "system folder", lambda: SYSTEM_FOLDER
+    for url in (*_torchvision(dataset)[0], *([UPSTREAM] if fashion else ())):
+        yield f"download from {url}", lambda url=url: _download(url, cache, dataset)
+    if fashion and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         yield f"package {PACKAGE}", lambda: _unpack_package(cache)
 
 
-def _torchvision_mirrors() -> list[str]:
+def _torchvision(dataset: str) -> tuple[list[str], dict[str, str]]:
+    """Its mirrors, and the MD5 of each packed file."""
     # torchvision's compiled operators do not load beside a CPU-only torch wheel, and without them its import
     # fails ("operator torchvision::nms does not exist"). Declaring the two names is all that the import needs;
     # where the operators do load, declaring them first would make that loading fail.
@@ -151,18 +197,20 @@ def _torchvision_mirrors() -> list[str]:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision_mirrors.keep = library  # the declarations last as long as this object
+        _torchvision.keep = library  # the declarations last as long as this object
         import torchvision.datasets
-    return list(torchvision.datasets.FashionMNIST.mirrors)
+    names = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "kmnist": "KMNIST"}
+    source = getattr(torchvision.datasets, names[dataset])
+    return list(source.mirrors), dict(source.resources)
 
 
-def _download(url: str, cache: Path) -> Path:
+def _download(url: str, cache: Path, dataset: str) -> Path:
     with tempfile.TemporaryDirectory() as temporary:
-        for name in SHA256:
+        for name in FILES:
             print(f"downloading {url}{name}.gz", flush=True)
             with urllib.request.urlopen(f"{url}{name}.gz", timeout=20) as answer:
                 Path(temporary, f"{name}.gz").write_bytes(answer.read())
-        return _keep(Path(temporary), cache)
+        return _keep(Path(temporary), cache, dataset)
 
 
 def _unpack_package(cache: Path) -> Path:
@@ -179,12 +227,15 @@ def _unpack_package(cache: Path) -> Path:
                 raise DataError(f"apt-get {step[0]} failed: {(done.stderr.strip() or 'no message')[-200:]}")
         (package,) = Path(temporary).glob("*.deb")
         subprocess.run(["dpkg-deb", "-x", package, temporary], check=True, capture_output=True)
-        return _keep(Path(temporary, *SYSTEM_FOLDER.parts[1:]), cache)
+        return _keep(Path(temporary, *SYSTEM_FOLDER.parts[1:]), cache, "fashion-mnist")
 
 
-def _keep(folder: Path, cache: Path) -> Path:
+def _keep(folder: Path, cache: Path, dataset: str) -> Path:
     """Verified content only enters the cache, each file whole or not at all."""
-    contents = {name: read_verified(folder, name) for name in SHA256}
+    contents = {name: read_verified(folder, name, dataset) for name in FILES}
+    if dataset != "fashion-mnist":  # as `sha256sum --check` reads it
+        pins = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
+        contents[PINS] = "".join(pins).encode()
     cache.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         temporary = cache / f".{name}.{os.getpid()}"
@@ -193,13 +244,37 @@ def _keep(folder: Path, cache: Path) -> Path:
     return cache
 
 
-def _images(content: bytes) -> np.ndarray:
-    count, height, width = (int.from_bytes(content[i : i + 4], "big") for i in (4, 8, 12))
-    return np.frombuffer(content, np.uint8, offset=16).reshape(count, 1, height, width).copy()
+def _read_splits(parts: dict[str, bytes], folder: Path) -> tuple:
+    """Training and test data of the four files, each images (N, 1, n, n) uint8 and labels (N,) int64; their SHA-256.
+
+    Raises `DataError`, naming the file, what was found and what is allowed, where they do not hold that.
+    """
+    splits = []
+    for images_name, labels_name in (FILES[:2], FILES[2:]):
+        images = _idx(parts[images_name], 3, folder / images_name)  # (N, n, n)
+        labels = _idx(parts[labels_name], 1, folder / labels_name)
+        count, height, width = images.shape
+        if height != width or not 8 <= width <= 64:
+            raise DataError(f"{folder / images_name}: found images of {height}×{width}, allowed are squares, 8 to 64")
+        if len(labels) != count:
+            raise DataError(f"{folder / labels_name}: found {len(labels)} labels, but there are {count} images")
+        if len(labels) and labels.max() >= subject.CLASSES:
+            raise DataError(f"{folder / labels_name}: found the label {labels.max()}, allowed are 0 to 9")
+        splits.append((images[:, None].copy(), labels.astype(np.int64)))
+    if splits[0][0].shape[1:] != splits[1][0].shape[1:]:
+        sizes = " and ".join(str(images.shape[-1]) for images, _ in splits)
+        raise DataError(f"{folder}: found training and test images of {sizes} pixels, allowed is one width")
+    return *splits, {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
 
 
-def _labels(content: bytes) -> np.ndarray:
-    return np.frombuffer(content, np.uint8, offset=8).astype(np.int64)
+def _idx(content: bytes, axes: int, path: Path) -> np.ndarray:
+    """The bytes of an IDX file as an array of so many axes; `DataError` where its header says something else."""
+    head, sizes = content[:4], [int.from_bytes(content[i : i + 4], "big") for i in range(4, 4 + 4 * axes, 4)]
+    if head != bytes([0, 0, 8, axes]):
+        raise DataError(f"{path} begins with {head.hex(' ') or 'nothing'}, allowed is 00 00 08 {axes:02}: IDX, uint8")
+    if len(content) != 4 + 4 * axes + math.prod(sizes):
+        raise DataError(f"{path} is damaged: {len(content)} bytes, but its header says {' × '.join(map(str, sizes))}")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(sizes)
 
 
 def synthetic(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

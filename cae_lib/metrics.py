@@ -86,7 +86,7 @@ def spectrum_kept(x, x_hat, bands=4):
     """Share of the originals' energy that is explained in each frequency band: (bands,), in [0, 1]; 1 = all of it.
 
     max(0, 1 - Σ (F - F_hat)² / Σ F²), sums over the whole set; F is the orthonormal 2-D DCT-II: its mirrored borders
-    keep a garment cut by the frame from passing for texture, as it would in a Fourier transform. Bands are rings of
+    keep a shape cut by the frame from passing for texture, as it would in a Fourier transform. Bands are rings of
     equal width in radial frequency, from 0 to .5 cycles per pixel; the last one, the texture, takes the corners too.
     """
     x, x_hat = _images(x, x_hat)

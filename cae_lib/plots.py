@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from cae_lib.text import CLASSES, number, numerals, word
+from cae_lib.text import number, numerals, word
 
 PAPER, INK, FAINT = "#fcfbf8", "#22262b", "#c9c6bd"
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#d55e00", "#007a5a", "#b3261e", "#8250a0", "#6b6b6b"
@@ -132,11 +132,11 @@ def _mosaic(axes, images, rows, columns, cmap, high):
     return axes.imshow(mosaic, vmin=0, vmax=high, cmap=cmap)
 
 
-def plot_class_counts(counts, lang):
+def plot_class_counts(counts, names, lang):
     """Images of each class; `counts` maps a split's key in WORDS to (classes,) numbers. The line is an equal share."""
     with canvas(3.4, 1, len(counts), sharey=True) as (figure, panels):
         for axes, (split, count), colour in zip(panels, counts.items(), (BLUE, ORANGE), strict=True):
-            axes.barh(CLASSES[lang], count, color=colour, height=0.75)
+            axes.barh(names, count, color=colour, height=0.75)
             for place, k in enumerate(count):
                 axes.text(count.max() / 50, place, number(k, lang), color="white", va="center", fontsize=9)
             axes.axvline(count.mean(), color=INK, linestyle=":", linewidth=1.2)
@@ -587,7 +587,7 @@ def plot_parallel(measures, names, lang, digits):
 # --- maps of the codes ---------------------------------------------------------------------------------------
 
 
-def plot_maps(maps, labels, lang, axis_names, rows=1):
+def plot_maps(maps, labels, names, lang, axis_names, rows=1):
     """Points (N, 2) of each map, coloured by class, with each class's name where it is densest.
 
     In several `rows` only the first map of each is named: the others are too small for names that hide no points.
@@ -608,7 +608,7 @@ def plot_maps(maps, labels, lang, axis_names, rows=1):
                 free = [spot for spot in spots if all((abs(spot - other) > reach).any() for other in taken)]
                 taken.append((free or spots)[0])
                 frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=CLASS_COLOURS[c], alpha=0.85)
-                axes.text(*taken[-1], CLASSES[lang][c], ha="center", va="center", fontsize=9, bbox=frame)
+                axes.text(*taken[-1], names[c], ha="center", va="center", fontsize=9, bbox=frame)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
@@ -633,12 +633,12 @@ def plot_explained(shares, lang):
     return figure
 
 
-def plot_overlap(overlaps, lang, names=None, width=WIDTH):
+def plot_overlap(overlaps, names, lang, width=WIDTH):
     """How much of each neighbourhood (rows) belongs to which other: a panel's title to (M, M), in percent.
 
-    `names` (M,) of the rows and columns: the classes, unless given.
+    `names` (M,) are those of the rows and columns.
     """
-    names, count = names or CLASSES[lang], len(overlaps)
+    count = len(overlaps)
     label = 0.08 * max(map(len, names))  # inches
     with canvas(0.4 + label + (width - label) / count, 1, count, width, sharey=True) as (figure, row):
         for axes, (title, shares) in zip(np.atleast_1d(row), overlaps.items(), strict=True):
@@ -651,10 +651,11 @@ def plot_overlap(overlaps, lang, names=None, width=WIDTH):
     return figure
 
 
-def plot_retrieval(query, found, labels, lang, first="query"):
+def plot_retrieval(query, found, labels, names, lang, first="query"):
     """Query images (R, n, n), and beside them what each space finds nearest: a title to (images (R, k, n, n), labels).
 
-    `labels` (R,) are the queries' classes; a neighbour of another class is framed and named. `first` is a key in WORDS.
+    `labels` (R,) are the queries' classes, `names` those of all; a neighbour of another class is framed and named.
+    `first` is a key in WORDS.
     """
     n, none = query.shape[1], np.full((len(query), 1, *query.shape[1:]), np.nan)
     images, classes, starts = [query[:, None]], [labels[:, None]], []
@@ -666,14 +667,14 @@ def plot_retrieval(query, found, labels, lang, first="query"):
     cells = np.pad(np.concatenate(images, axis=1), ((0, 0), (0, 0), (0, bottom), (side, side)), constant_values=np.nan)
     across, down = (size + max(1, (n + bottom) // 14) for size in (n + 2 * side, n + bottom))  # from cell to cell
     with canvas(len(cells) * down * (WIDTH - 1.2) / (cells.shape[1] * across) + 0.4) as (figure, axes):
-        _mosaic(axes, cells, [CLASSES[lang][c] for c in labels], (), None, 1.0)
+        _mosaic(axes, cells, [names[c] for c in labels], (), None, 1.0)
         for (i, j), c in np.ndenumerate(np.concatenate(classes, axis=1)):
             if c != labels[i]:
                 corner = (j * across + side - 1, i * down - 1)
                 frame = dict(fill=False, edgecolor=RED, linewidth=1.5, clip_on=False)
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, **frame))
                 x, y = j * across + side + n / 2, i * down + n + 0.5
-                name = CLASSES[lang][c].replace(" ", "\n")
+                name = names[c].replace(" ", "\n")
                 axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
         axes.text(side + n / 2, -2, word(first, lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):

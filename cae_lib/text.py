@@ -8,23 +8,14 @@ import io
 import math
 import operator
 import re
+from functools import cached_property
 
 import pandas as pd
 from babel.numbers import format_decimal
 from IPython.display import display
 
-from cae_lib.config import ConfigError
-
-CLASSES = {  # Fashion-MNIST's labels 0 to 9
-    "id": (
-        *("kaus", "celana panjang", "sweter", "gaun", "mantel"),
-        *("sandal", "kemeja", "sepatu kets", "tas", "sepatu bot"),
-    ),
-    "en": (
-        *("T-shirt", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
-}
+from cae_lib import subject
+from cae_lib.config import Config, ConfigError
 
 WORDS = {  # what figures and tables say more than once
     "absolute_error": {"id": "Galat mutlak tiap piksel", "en": "Absolute error per pixel"},
@@ -106,12 +97,19 @@ WORDS = {  # what figures and tables say more than once
     ">": {"id": "lebih dari", "en": "more than"},
     "<": {"id": "kurang dari", "en": "less than"},
 }
+LANGUAGES = tuple(dict.fromkeys(lang for words in WORDS.values() for lang in words))
+WHOLE = ("id", "en")  # in these no text may be missing; a language that is still growing speaks English meanwhile
 RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+def say(texts: dict, lang: str):
+    """The text of one language; English where a language beyond the two has none yet."""
+    return texts[lang if lang in texts or lang in WHOLE else "en"]
 
 
 def word(key: str, lang: str) -> str:
     """The term `key` of WORDS in one language."""
-    return WORDS[key][lang]
+    return say(WORDS[key], lang)
 
 
 def named(key: str, lang: str) -> str:
@@ -135,21 +133,40 @@ def numerals(text: str, lang: str) -> str:
 class Page:
     """One notebook in one language: says, shows and judges; `save` hands numbers and verdicts to the run.
 
-    Texts are keyword arguments, one per language: `page.tell(id="…", en="…")`. Raises `ConfigError` for a language
-    that the catalogue does not have.
+    Texts are keyword arguments, one per language: `page.tell(id="…", en="…")`. What the images show is the dataset's
+    to say: that of `run`, unless named. Raises `ConfigError` for a language in which WORDS has no word.
     """
 
-    def __init__(self, lang: str, notebook: str, run=None):
-        if lang not in CLASSES:
-            raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(CLASSES)}")
-        self.lang, self.notebook, self.run = lang, notebook, run
-        self.classes, self.verdicts = CLASSES[lang], []
+    def __init__(self, lang: str, notebook: str, run=None, dataset: str | None = None):
+        if lang not in LANGUAGES:
+            raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(LANGUAGES)}")
+        self.lang, self.notebook, self.run, self.dataset, self.verdicts = lang, notebook, run, dataset, []
 
     # --- words and numbers -------------------------------------------------------------------------------
 
     def say(self, **texts: str) -> str:
         """The text of the page's language."""
-        return texts[self.lang]
+        return say(texts, self.lang)
+
+    @cached_property
+    def subject(self) -> subject.Subject:
+        """What is said of the dataset in every language; the three below say it in the page's."""
+        return subject.find(self.dataset or (self.run.config if self.run else Config()).dataset)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels 0 to 9."""
+        return self.say(**self.subject.classes)
+
+    @property
+    def item(self) -> str:
+        """What one image shows: in MNIST, a digit."""
+        return self.say(**self.subject.item)
+
+    @property
+    def about(self) -> str:
+        """Where the images come from, in a sentence with its citation."""
+        return self.say(**self.subject.about)
 
     def number(self, value: float, digits: int | None = None) -> str:
         return number(value, self.lang, digits)
@@ -215,8 +232,8 @@ class Page:
         """
         holds = bool(RULES[rule](value, threshold))
         shown, limit = (self.quantity(v, digits, unit) for v in (value, threshold))
-        title = f"{self._word('holds' if holds else 'fails')}: {claim[self.lang]}"
-        body = f"{self._word('measured')}: {measure[self.lang]} = **{shown}**. "
+        title = f"{self._word('holds' if holds else 'fails')}: {self.say(**claim)}"
+        body = f"{self._word('measured')}: {self.say(**measure)} = **{shown}**. "
         body += f"{self._word('threshold')}: {self._word(rule)} {limit}."
         self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
         texts = {f"{n}_{lang}": text[lang] for n, text in (("claim", claim), ("measure", measure)) for lang in text}

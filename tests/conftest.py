@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def smoke_build() -> Path:
     )
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
+
+
+def project_copy(place: Path) -> Path:
+    """A copy of the project's sources, to change at will; `make_in` runs make in it."""
+    for name in ("book", "cae_lib", "notebooks"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    for name in ("Makefile", "constraints.txt", "environment.py", "pyproject.toml"):
+        shutil.copy2(ROOT / name, place)
+    return place
+
+
+def make_in(place: Path, *words: str) -> subprocess.CompletedProcess:
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH")}
+    command = ["make", *words, f"VENV={sys.prefix}"]
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

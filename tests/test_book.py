@@ -286,8 +286,10 @@ def test_the_chooser_leads_to_every_edition(edition):
 
 
 def test_one_edition_alone_points_to_no_other(tmp_path):
-    assert 'hreflang="en"' not in build.chooser(["id"]) and 'lang="en"' not in build.chooser(["id"])
-    told = build.configuration("id", ["id"], tmp_path, [], None, {})["sphinx"]["config"]["html_context"]
+    run = {"config": Config().to_dict()}
+    alone = build.chooser(["id"], run)
+    assert 'hreflang="en"' not in alone and 'lang="en"' not in alone and 'href="id/introduction.html"' in alone
+    told = build.configuration("id", ["id"], tmp_path, [], run, {})["sphinx"]["config"]["html_context"]
     assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"
 
 

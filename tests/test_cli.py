@@ -86,7 +86,7 @@ def test_help_tells_every_parameter_with_its_default(capsys, monkeypatch):
         (["epochs=3"], "epochs=3: there is no such parameter; did you mean epochs?"),
         (["--learning-rate", "0"], "learning_rate: found 0.0, allowed is more than 0"),
         (["--channels=-8"], "channels: found '-8', allowed is a list of whole numbers, like [32, 64]"),
-        (["--dataset", "mnist"], "dataset: found 'mnist', allowed are fashion-mnist, synthetic"),
+        (["--dataset", "emnist"], "dataset: found 'emnist', allowed are fashion-mnist, mnist, kmnist, synthetic or a"),
         (["--run", ""], "run: found '', allowed is a directory; add --run runs/NAME"),
         (["--channels", "4,4,4,4,4,4,4"], "channels: layer conv5 "),
     ],
@@ -178,9 +178,10 @@ def test_a_run_in_other_hands_is_not_moved_from_under_them(params, tmp_path, cap
 
 
 def test_fetch_says_where_the_whole_dataset_is(monkeypatch, capsys):
-    monkeypatch.setattr(data, "find", lambda: (Path("/here"), "cache"))
+    monkeypatch.setattr(data, "find", lambda dataset: (Path("/here", dataset), "cache"))
     code, out, err = told(capsys, "fetch")
-    assert (code, err) == (0, "") and out.startswith("Fashion-MNIST is whole: /here (source: cache;")
+    assert (code, err) == (0, "") and out.startswith("Fashion-MNIST is whole: /here/fashion-mnist (source: cache;")
+    assert told(capsys, "fetch", "--dataset", "kmnist")[1].startswith("KMNIST is whole: /here/kmnist")
 
 
 def test_fetch_in_vain_lists_the_ways_out_with_code_2(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cae_lib.config import Config, ConfigError, check_parameters, notebook_config, project_path
+from cae_lib.config import FAMILY, Config, ConfigError, check_parameters, notebook_config, project_path
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE = dict(dataset="synthetic")  # the dataset whose sizes are free
@@ -56,13 +56,27 @@ def test_a_word_is_one_of_its_choices(name):
     choices = FIELDS[name].metadata["choices"]
     for choice in choices:
         assert getattr(Config(**{name: choice}), name) == choice
+    path = " or a folder's path, such as ./mine" if name == "dataset" else ""
     for wrong in (choices[0].upper(), "", None, 1, [choices[0]]):
-        assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed are {', '.join(choices)}"
+        assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed are {', '.join(choices)}{path}"
 
 
 @pytest.mark.parametrize("wrong", [0, 1025])
 def test_each_width_is_bounded_and_named(wrong):
     assert refused({"channels": [32, wrong]}).startswith(f"channels[1]: found {wrong}, allowed is at ")
+
+
+def test_a_dataset_may_be_a_folders_path_and_nothing_else_may():
+    for path in ("data/mine", "./mine", "/somewhere/else/"):
+        assert Config(dataset=path, image_size=16).dataset == path
+    assert "./mine" in refused({"dataset": "mine"}) and refused({"schedule": "./mine"})
+
+
+@pytest.mark.parametrize("dataset", FAMILY)
+def test_the_family_has_28_pixels_60000_training_and_10000_test_images(dataset):
+    assert refused({"dataset": dataset, "image_size": 32}) == f"image_size: found 32, but {dataset} is 28 pixels wide"
+    assert f"the training file of {dataset} holds 60000 images" in refused({"dataset": dataset, "train_size": 55_001})
+    assert refused({"dataset": dataset, "test_size": 10_001}).startswith("test_size: found 10001, allowed is at most")
 
 
 def test_fashion_mnist_has_28_pixels_and_60000_training_images():

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from cae_lib import data
-from cae_lib.config import Config, ConfigError
+from cae_lib.config import FAMILY, Config, ConfigError
 from cae_lib.run import Run
+from cae_lib.subject import SubjectError
 from cae_lib.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +76,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "SHA256", {name: hashlib.sha256(FILES[name]).hexdigest() for name in WHOLE})
     monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "usr" / "share")
     monkeypatch.setattr(data, "UPSTREAM", "http://127.0.0.1:9/")  # nothing listens on the port of `discard`
-    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: [])
+    monkeypatch.setattr(data, "_torchvision", lambda dataset: ([], {}))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("CAE_DATA_DIR", raising=False)
@@ -159,7 +160,7 @@ def test_no_truncation_and_no_flipped_bit_gets_through(place, suffix):
 
 
 def test_when_nothing_is_there_the_error_lists_every_source_and_the_ways_out(place, monkeypatch):
-    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: ["http://127.0.0.1:9/mirror/"])
+    monkeypatch.setattr(data, "_torchvision", lambda dataset: (["http://127.0.0.1:9/mirror/"], {}))
     monkeypatch.setattr(data.shutil, "which", lambda name: name)  # apt-get "is there", and cannot be started
     with pytest.raises(data.DataError) as caught:
         data.find(place / "mine")
@@ -271,7 +272,7 @@ DOWNLOADS = {fault: files if ".gz" in fault else packed(files) for fault, files 
 @pytest.mark.parametrize("fault", DOWNLOADS)
 def test_a_bad_download_is_refused_and_the_next_mirror_is_tried(place, serve, monkeypatch, fault):
     bad, good = serve(DOWNLOADS[fault]), serve(packed())
-    monkeypatch.setattr(data, "_torchvision_mirrors", lambda: [bad])
+    monkeypatch.setattr(data, "_torchvision", lambda dataset: ([bad], {}))
     with pytest.raises(data.DataError, match=f"  - download from {bad}: .+"):
         data.find()
     assert cache_is_empty(place), "nothing unverified may lie in the cache"
@@ -316,7 +317,7 @@ def test_two_processes_may_fill_the_cache_at_once(place, serve):
     code = (
         "import json, sys; from pathlib import Path; from cae_lib import data\n"
         "data.SHA256, data.UPSTREAM = json.loads(sys.argv[1]), sys.argv[2]\n"
-        "data.SYSTEM_FOLDER, data._torchvision_mirrors = Path('nowhere'), lambda: []\n"
+        "data.SYSTEM_FOLDER, data._torchvision = Path('nowhere'), lambda dataset: ([], {})\n"
         "print(*data.find(), sep='\\n')"
     )
     url = serve(packed() | {name: both_first})
@@ -375,8 +376,153 @@ def test_apts_own_words_are_passed_on(place, monkeypatch):
 
 
 def test_torchvision_tells_its_mirrors_beside_any_torch_wheel():
-    mirrors = data._torchvision_mirrors()
-    assert mirrors and all(url.startswith("http") and url.endswith("/") for url in mirrors)
+    for dataset in FAMILY:
+        mirrors, sums = data._torchvision(dataset)
+        assert mirrors and all(url.startswith("http") and url.endswith("/") for url in mirrors)
+        assert sums.keys() == set(packed()) and all(len(md5) == 32 for md5 in sums.values())
+
+
+# --- MNIST and KMNIST: torchvision's MD5 of the packed files, then a hash of our own -----------------------
+
+
+@pytest.fixture
+def published(place, monkeypatch):
+    """The made files stand for MNIST: torchvision knows the MD5 of each of them, packed, and one mirror."""
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in PACKED.items()}
+    monkeypatch.setattr(data, "_torchvision", lambda dataset: (["http://127.0.0.1:9/"], sums))
+    return lambda url: monkeypatch.setattr(data, "_torchvision", lambda dataset: ([url], sums))
+
+
+PACKED = packed()
+PINNED = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in FILES.items())
+
+
+def refused_find(**options) -> str:
+    with pytest.raises(data.DataError) as caught:
+        data.find(**options)
+    return str(caught.value)
+
+
+def test_a_download_with_the_published_sums_is_cached_and_its_content_pinned(place, published, serve, capsys):
+    published(url := serve(PACKED))
+    cache = place / "data" / "mnist"
+    assert data.find(dataset="mnist") == (cache, f"download from {url}")
+    assert {p.name: p.read_bytes() for p in cache.iterdir()} == FILES | {"SHA256SUMS": PINNED.encode()}
+    published("http://127.0.0.1:9/")
+    assert data.find(dataset="mnist") == (cache, "cache"), "no network is needed any more"
+    found = data.load(Config(dataset="mnist", **SMALL))
+    assert found.sha256 == {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    assert found.test_labels.tolist() == [n % 10 for n in range(20)] and found.source == "cache"
+    assert not (place / "data" / "kmnist").exists() and not (place / "data" / "fashion-mnist").exists()
+
+
+@pytest.mark.parametrize("fault", [fault for fault in DOWNLOADS if fault != "a missing file"])
+def test_a_download_without_the_published_sums_is_refused(place, published, serve, fault):
+    published(url := serve(DOWNLOADS[fault]))
+    assert f"  - download from {url}: " in refused_find(dataset="kmnist")
+    assert not (place / "data" / "kmnist").exists()
+
+
+def test_packed_files_laid_into_the_cache_by_hand_are_verified_and_pinned(place, published):
+    lay(place / "data" / "mnist", PACKED)
+    assert data.find(dataset="mnist") == (place / "data" / "mnist", "cache")
+    assert (place / "data" / "mnist" / "SHA256SUMS").read_text() == PINNED
+
+
+def test_plain_files_that_nothing_vouches_for_are_refused_and_the_way_out_is_told(place, published):
+    folder = lay(place / "data" / "mnist")
+    message = refused_find(dataset="mnist")
+    assert f"cache: {folder}/train-images-idx3-ubyte cannot be verified" in message
+    assert message.startswith("MNIST could not be had from any source:") and "apt" not in message
+    assert f"put the four files (as .gz, as they are published) into {folder}, or into a folder that" in message
+
+
+def test_a_cache_damaged_after_it_was_pinned_is_refused_and_mended(place, published, serve):
+    folder = lay(place / "data" / "mnist", damage(FILES, WHOLE[2], flip))
+    (folder / "SHA256SUMS").write_text(PINNED)
+    assert f"cache: {folder}/{WHOLE[2]} is not MNIST's: SHA-256" in refused_find(dataset="mnist")
+    published(serve(PACKED))
+    data.find(dataset="mnist")
+    assert (folder / WHOLE[2]).read_bytes() == FILES[WHOLE[2]]
+
+
+def test_a_damaged_list_of_pins_is_written_anew_from_a_verified_download(place, published, serve):
+    folder = lay(place / "data" / "mnist")
+    (folder / "SHA256SUMS").write_text(PINNED.replace(PINNED[:4], "0000", 1))
+    published(serve(PACKED))
+    assert data.find(dataset="mnist")[1].startswith("download")
+    assert (folder / "SHA256SUMS").read_text() == PINNED and data.find(dataset="mnist")[1] == "cache"
+
+
+# --- a folder of one's own -------------------------------------------------------------------------------
+
+CLASSES_YML = "classes:\n  id: [a, b, c, d, e, f, g, h, i, j]\n  en: [k, l, m, n, o, p, q, r, s, t]\n"
+
+
+def own(place: Path, files: dict[str, bytes] = FILES, words: str = CLASSES_YML) -> Config:
+    lay(place / "data" / "mine", files | {"classes.yml": words.encode()})
+    return Config(dataset="./data/mine", **SMALL)
+
+
+@pytest.mark.parametrize("files", [FILES, PACKED], ids=["plain", "packed"])
+def test_a_folder_of_ones_own_is_split_like_the_others_and_its_hashes_are_its_contents(place, files):
+    found = data.load(own(place, files))
+    assert len(found.train_images) == 100 and found.test_labels.tolist() == [n % 10 for n in range(20)]
+    assert found.sha256 == {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    assert found.source == "folder ./data/mine"
+    same = data.load(Config(**SMALL), lay(place / "fashion"))
+    torch.testing.assert_close(found.train_images, same.train_images, rtol=0, atol=0)
+
+
+def images_of(width: int, height: int = 0, count: int = TRAIN) -> bytes:
+    return idx(np.zeros((count, height or width, width)))
+
+
+OWN_FAULTS = {
+    "a missing file": ({n: c for n, c in FILES.items() if n != WHOLE[1]}, f"{WHOLE[1]} is missing"),
+    "half a .gz": (damage(PACKED, f"{WHOLE[0]}.gz", lambda c: c[:-20]), "is not a whole .gz file"),
+    "a truncated file": (FILES | {WHOLE[0]: FILES[WHOLE[0]][:-1]}, r"is damaged: 156815 bytes, .* says 200 × 28 × 28"),
+    "a file too long": (FILES | {WHOLE[3]: FILES[WHOLE[3]] + b"0"}, "is damaged: 39 bytes, but its header says 30"),
+    "a header alone": (FILES | {WHOLE[0]: FILES[WHOLE[0]][:6]}, "is damaged: 6 bytes"),
+    "an empty file": (FILES | {WHOLE[0]: b""}, "begins with nothing, allowed is 00 00 08 03"),
+    "labels for images": (FILES | {WHOLE[0]: FILES[WHOLE[1]]}, "begins with 00 00 08 01, allowed is 00 00 08 03"),
+    "floats": (FILES | {WHOLE[1]: b"\0\0\x0d\1" + FILES[WHOLE[1]][4:]}, "begins with 00 00 0d 01"),
+    "no square": (FILES | {WHOLE[0]: images_of(28, 20)}, "found images of 20×28, allowed are squares, 8 to 64"),
+    "too small": (FILES | {WHOLE[0]: images_of(7)}, "found images of 7×7, allowed are squares, 8 to 64"),
+    "too large": (FILES | {WHOLE[0]: images_of(65)}, "found images of 65×65, allowed are squares, 8 to 64"),
+    "two widths": (FILES | {WHOLE[2]: images_of(16, count=TEST)}, "images of 28 and 16 pixels, allowed is one width"),
+    "a label too few": (FILES | {WHOLE[1]: idx(np.arange(199) % 10)}, "found 199 labels, but there are 200 images"),
+    "an eleventh class": (FILES | {WHOLE[1]: idx(np.arange(200) % 11)}, "found the label 10, allowed are 0 to 9"),
+}
+
+
+@pytest.mark.parametrize("fault", OWN_FAULTS)
+def test_a_bad_file_in_a_folder_of_ones_own_is_one_message_that_names_it(place, fault):
+    files, told = OWN_FAULTS[fault]
+    with pytest.raises(data.DataError, match=told) as caught:
+        data.load(own(place, files))
+    assert str(caught.value).startswith(str(place / "data" / "mine")) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"image_size": 16}, "image_size: found 16, but ./data/mine is 28 pixels wide"),
+        ({"train_size": 161}, r"train_size \+ validation_size: found 161 \+ 40, .* ./data/mine holds 200 images"),
+        ({"test_size": 31}, "test_size: found 31, but the test file of ./data/mine holds 30 images"),
+        ({"test_size": 19}, "test_size: found 19, and 1 of these images of ./data/mine have label 9, but two of each"),
+    ],
+)
+def test_sizes_that_a_folders_files_do_not_hold_are_refused_and_the_allowed_told(place, values, told):
+    with pytest.raises(ConfigError, match=told):
+        data.load(dataclasses.replace(own(place), **values))
+
+
+def test_a_mistake_in_classes_yml_stops_before_any_training(place):
+    with pytest.raises(SubjectError, match="allowed are 10 different names"):
+        data.load(own(place, words="classes: {id: [a], en: [b]}"))
+    with pytest.raises(SubjectError, match=r"data/nowhere/classes\.yml cannot be read"):
+        data.load(Config(dataset="data/nowhere", **SMALL))
 
 
 # --- the splits ------------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from matplotlib.text import Text
 from cae_lib import plots
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder, shape_walk
-from cae_lib.text import CLASSES, WORDS, number, numerals, word
+from cae_lib.subject import SUBJECTS
+from cae_lib.text import WORDS, number, numerals, word
 
 LANGS = ("id", "en")
 RNG = np.random.default_rng(0)
+CLASSES = SUBJECTS["fashion-mnist"].classes
 IMAGES = RNG.random((10, 6, 14, 14))
 LABELS = np.repeat(np.arange(10), 30)
 CENTRES = 10 * np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 10, endpoint=False)])
@@ -55,7 +57,7 @@ CASES = {  # "function" or "function: what is special"
         IMAGES[:, 0], dict(autoencoder=IMAGES[:, 1], pca=IMAGES[:, 2]), ERRORS, lang, CLASSES[lang]
     ),
     "plot_class_counts": lambda lang: plots.plot_class_counts(
-        dict(train=np.full(10, 5500) + np.arange(10), validation=np.full(10, 500)), lang
+        dict(train=np.full(10, 5500) + np.arange(10), validation=np.full(10, 500)), CLASSES[lang], lang
     ),
     "plot_convolution": lambda lang: plots.plot_convolution(
         np.eye(6), np.array([[-1, 0, 1]] * 3), np.array([[1, 0, -1], [2, 0, -2], [0, 0, 0.5]]), lang
@@ -110,10 +112,13 @@ CASES = {  # "function" or "function: what is special"
     "plot_annotated": lambda lang: plots.plot_annotated(
         IMAGES[:3], np.full((3, 6), f"{number(0.5, lang)} bpp\nMSE {number(0.001, lang)}"), lang, ["original", *RATES]
     ),
-    "plot_maps": lambda lang: plots.plot_maps({"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, lang, {}),
+    "plot_maps": lambda lang: plots.plot_maps(
+        {"PCA": POINTS, "t-SNE": POINTS[:, ::-1]}, LABELS, CLASSES[lang], lang, {}
+    ),
     "plot_maps: small multiples": lambda lang: plots.plot_maps(
         {f"perplexity {p}, seed {s}": POINTS @ [[s, p], [-p, s]] for p in (10, 30, 100) for s in (1, 2, 3)},
         LABELS,
+        CLASSES[lang],
         lang,
         {},
         rows=3,
@@ -121,15 +126,18 @@ CASES = {  # "function" or "function: what is special"
     "plot_explained": lambda lang: plots.plot_explained(
         dict(codes=np.full(64, 1 / 64), pixels=np.linspace(1.8, 0, 64) / 64), lang
     ),
-    "plot_overlap": lambda lang: plots.plot_overlap({"PCA": np.full((10, 10), 0.1), "t-SNE": np.eye(10)}, lang),
+    "plot_overlap": lambda lang: plots.plot_overlap(
+        {"PCA": np.full((10, 10), 0.1), "t-SNE": np.eye(10)}, CLASSES[lang], lang
+    ),
     "plot_overlap: of maps": lambda lang: plots.plot_overlap(
-        {word("codes", lang): np.full((12, 12), 0.75)}, lang, [f"100 · {seed}" for seed in range(12)], width=6
+        {word("codes", lang): np.full((12, 12), 0.75)}, [f"100 · {seed}" for seed in range(12)], lang, width=6
     ),
     "plot_retrieval": lambda lang: plots.plot_retrieval(
-        IMAGES[:, 0], {word(k, lang): (IMAGES[:, 1:5], NEIGHBOURS) for k in ("codes", "pixels")}, np.arange(10), lang
+        *(IMAGES[:, 0], {word(k, lang): (IMAGES[:, 1:5], NEIGHBOURS) for k in ("codes", "pixels")}),
+        *(np.arange(10), CLASSES[lang], lang),
     ),
     "plot_retrieval: typical": lambda lang: plots.plot_retrieval(
-        *(IMAGES[:, 0], {"–": (IMAGES[:, 1:5], NEIGHBOURS)}, np.arange(10), lang), first="typical"
+        *(IMAGES[:, 0], {"–": (IMAGES[:, 1:5], NEIGHBOURS)}, np.arange(10), CLASSES[lang], lang), first="typical"
     ),
     "plot_class_errors: another measure": lambda lang: plots.plot_class_errors(
         dict(combined=np.linspace(0.8, 0.99, 10), pixels=np.linspace(0.78, 0.989, 10)),
@@ -275,7 +283,8 @@ def test_a_stride_of_two_is_drawn_with_the_cell_that_output_padding_rescues():
 
 def test_counts_are_written_in_their_bars():
     counts = dict(train=np.arange(5500, 5510), validation=np.arange(500, 510))
-    assert {number(k, "id") for c in counts.values() for k in c} <= set(words_of(plots.plot_class_counts(counts, "id")))
+    figure = plots.plot_class_counts(counts, CLASSES["id"], "id")
+    assert {number(k, "id") for c in counts.values() for k in c} <= set(words_of(figure))
 
 
 def test_a_rise_and_a_fall_differ_in_colour_and_side():

@@ -15,7 +15,7 @@ from PIL import Image
 from cae_lib import text
 from cae_lib.config import ConfigError
 from cae_lib.run import Run
-from cae_lib.text import CLASSES, Page, number, numerals
+from cae_lib.text import Page, number, numerals
 
 LANGS = ("id", "en")
 
@@ -80,10 +80,6 @@ def test_a_share_is_written_as_percent():
     assert Page("id", "x").percent(0.931) == "93,1\N{NO-BREAK SPACE}%"
     assert Page("en", "x").percent(0.931) == "93.1%"
     assert Page("en", "x").percent(1, 0) == "100%"
-
-
-def test_each_language_names_ten_different_classes():
-    assert {len(set(CLASSES[lang])) for lang in LANGS} == {10}
 
 
 # --- what a page shows ---------------------------------------------------------------------------------------

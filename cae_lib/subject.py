@@ -1,0 +1,173 @@
+"""What the images show: a dataset's name, its ten classes and the word for one of its images, in each language.
+
+The datasets that the report knows are listed here; a folder of one's own brings its words in `classes.yml`.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from cae_lib.config import UserError, project_path
+
+CLASSES = 10  # what the notebooks, their colours and their figures are made for
+LONGEST = 30  # characters of a name that a figure has room for
+MARKDOWN = r"[|*_`$<>{}\[\]\\\n]"  # what a table or a sentence would take for more than a name
+
+
+class SubjectError(UserError):
+    """A `classes.yml` that is missing or has a mistake, told with the file, the key, what was found and is allowed."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A dataset in words; each field maps a language to its text, and a language that is missing speaks English."""
+
+    name: dict[str, str]
+    item: dict[str, str]  # what one image shows
+    classes: dict[str, tuple[str, ...]]  # of the labels 0 to 9
+    about: dict[str, str]  # where the images come from, as Markdown with citations
+    cite: str = ""  # key of book/references.bib
+    # What was known or supposed before anything was measured; of another dataset, the training images tell it.
+    apart: tuple[int, int] | None = None  # two classes that should not overlap
+    apart_key: str = "unlike_classes_apart"  # of the verdict on them
+    alike: tuple[int, ...] = ()  # four classes that should be confused
+    alike_why: dict[str, str] | None = None
+    alike_keys: tuple[str, str] = ("errors_among_alike_classes", "alike_classes_error_share")
+    strange: str = "silhouettes"  # what comes from another world, or "digits"
+    recipe: tuple[int, ...] = ()  # the classes on whose validation images the combined anomaly score was chosen
+    published: tuple[float, ...] = ()  # one-class AUROC of geometric transformations and of an SVM (Golan 2018)
+
+
+GARMENTS = dict(
+    item={"id": "pakaian", "en": "garment"},
+    classes={
+        "id": (
+            *("kaus", "celana panjang", "sweter", "gaun", "mantel"),
+            *("sandal", "kemeja", "sepatu kets", "tas", "sepatu bot"),
+        ),
+        "en": (
+            *("T-shirt", "trouser", "pullover", "dress", "coat"),
+            *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        ),
+    },
+    apart=(1, 6),
+    apart_key="trousers_and_shirts_apart",
+    alike=(0, 2, 4, 6),
+    alike_keys=("errors_among_upper_garments", "upper_garment_error_share"),
+    strange="digits",
+    alike_why={
+        "id": "Bentuknya sama, yaitu badan dengan dua lengan, dan yang membedakannya adalah kerah, kancing, dan "
+        "rajutan, yang hampir hilang pada citra sekecil ini.",
+        "en": "They have one shape, a body with two arms, and what tells them apart is a collar, buttons or knitting, "
+        "nearly lost in an image this small.",
+    },
+)
+SUBJECTS = {
+    "fashion-mnist": Subject(
+        name={"id": "Fashion-MNIST", "en": "Fashion-MNIST"},
+        about={
+            "id": "Fashion-MNIST berisi foto kecil pakaian, sepatu, dan tas dari sebuah toko daring, dalam warna "
+            "abu-abu dan sepuluh kelas {cite}`xiao2017`.",
+            "en": "Fashion-MNIST holds small photographs of clothes, shoes and bags from an online shop, in shades of "
+            "grey and in ten classes {cite}`xiao2017`.",
+        },
+        cite="xiao2017",
+        recipe=(0, 5, 6, 8),
+        published=(0.935, 0.928),
+        **GARMENTS,
+    ),
+    "synthetic": Subject(
+        name={"id": "himpunan data sintetis", "en": "the synthetic dataset"},
+        about={
+            "id": "Citra sintetis ini bukan foto: kode menggambar sepuluh siluet dari beberapa kotak, masing-masing "
+            "dengan ukuran, letak, kecerahan, dan garis-garis tersendiri.",
+            "en": "These synthetic images are no photographs: code draws ten silhouettes from a few boxes, each "
+            "image with a size, place, brightness and stripes of its own.",
+        },
+        **GARMENTS,
+    ),
+    "mnist": Subject(
+        name={"id": "MNIST", "en": "MNIST"},
+        item={"id": "angka", "en": "digit"},
+        classes={
+            "id": ("nol", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan"),
+            "en": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+        },
+        about={
+            "id": "MNIST berisi angka tulisan tangan, yang ditulis oleh pegawai kantor sensus dan murid sekolah, dalam "
+            "warna abu-abu dan sepuluh kelas {cite}`lecun1998`.",
+            "en": "MNIST holds handwritten digits, written by census staff and by high-school students, in shades of "
+            "grey and in ten classes {cite}`lecun1998`.",
+        },
+        cite="lecun1998",
+    ),
+    "kmnist": Subject(
+        name={"id": "KMNIST", "en": "KMNIST"},
+        item={"id": "aksara", "en": "character"},
+        classes=dict.fromkeys(("id", "en"), ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
+        about={
+            "id": "KMNIST berisi sepuluh aksara *hiragana* bergaya *kuzushiji*, yaitu tulisan kursif dari buku-buku "
+            "Jepang kuno, yang di sini dinamai menurut bunyinya {cite}`clanuwat2018`.",
+            "en": "KMNIST holds ten *hiragana* characters in *kuzushiji*, the cursive script of old Japanese books; "
+            "here they are named by their sound {cite}`clanuwat2018`.",
+        },
+        cite="clanuwat2018",
+    ),
+}
+
+
+def find(dataset: str) -> Subject:
+    """The words of a dataset, by its name or by its folder; raises `SubjectError` for a folder without good ones."""
+    return SUBJECTS[dataset] if dataset in SUBJECTS else read(project_path(dataset))
+
+
+def read(folder: Path) -> Subject:
+    """`folder`/classes.yml: `classes`, and optionally `name` and `item`, each with its text in every language."""
+    path = folder / "classes.yml"
+    try:
+        words = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SubjectError(f"{path} cannot be read ({error.strerror}); it names the ten classes, see README") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SubjectError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    keys = ("name", "item", "classes")
+    for key in words if isinstance(words, dict) else [words]:
+        if not isinstance(words, dict) or key not in keys:
+            raise SubjectError(f"{path}: found {key!r}, allowed are the keys {', '.join(keys)}")
+    name = dict.fromkeys(("id", "en"), re.sub(MARKDOWN, " ", folder.resolve().name)[:LONGEST].strip() or "-")
+    found = {"name": name, "item": {"id": "citra", "en": "image"}, "classes": None} | (words or {})
+    for key, texts in found.items():
+        if not isinstance(texts, dict) or not {"id", "en"} <= texts.keys():
+            listed = ", ".join(map(str, texts)) if isinstance(texts, dict) else repr(texts)
+            raise SubjectError(f"{path}: {key}: found {listed}; both languages are needed, as id: … and en: …")
+    for lang, names in found["classes"].items():
+        if not isinstance(names, list) or len(names) != CLASSES or len(set(map(str, names))) != CLASSES:
+            listed = f"{len(names)}: {', '.join(map(str, names))}" if isinstance(names, list) else repr(names)
+            raise SubjectError(
+                f"{path}: classes: {lang}: found {listed}; allowed are {CLASSES} different names, label 0 first"
+            )
+        found["classes"][lang] = tuple(_plain(f"{path}: classes: {lang}", name) for name in names)
+    for key in ("name", "item"):
+        found[key] = {lang: _plain(f"{path}: {key}: {lang}", text) for lang, text in found[key].items()}
+    listed = {lang: ", ".join(names) for lang, names in found["classes"].items()}
+    return Subject(
+        **found,
+        about={
+            "id": f"Himpunan data {found['name']['id']} berisi citra abu-abu dalam sepuluh kelas: {listed['id']}.",
+            "en": f"The dataset {found['name']['en']} holds grey images in ten classes: {listed['en']}.",
+        },
+    )
+
+
+def _plain(where: str, text) -> str:
+    """A name as it may stand in a table, a sentence and a figure."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        text = str(text)  # 0 to 9 are good names
+    if not isinstance(text, str) or not 1 <= len(text.strip()) <= LONGEST or re.search(MARKDOWN, text):
+        raise SubjectError(
+            f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters without Markdown's own (yes, no, on, off "
+            f"are words only in quotes)"
+        )
+    return text.strip()

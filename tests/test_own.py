@@ -1,0 +1,123 @@
+"""A report of one's own: another dataset in a folder changes every page, and no sentence speaks of Fashion-MNIST's.
+
+The sources are searched for its words in every test run; a whole report on scikit-learn's digits is slow.
+"""
+
+import ast
+import re
+
+import nbformat
+import numpy as np
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from sklearn.datasets import load_digits
+
+from tests.conftest import ROOT, make_in, project_copy
+from tests.test_data import idx
+
+# As words: `errors_among_upper_garments`, a key of metrics.json, and `address` are none of them.
+WORDS = """
+garment garments cloth clothes clothing trouser trousers shirt shirts T-shirt T-shirts pullover pullovers sweater dress
+dresses coat coats sandal sandals sneaker sneakers bag bags boot boots shoe shoes sleeve sleeves fashion Zalando
+pakaian celana kaus sweter gaun mantel kemeja sepatu tas baju garmen lengan toko busana
+"""
+WORDS = re.compile(rf"(?<![\w-])(?:{'|'.join(WORDS.split())})(?![\w])", re.IGNORECASE)
+
+
+def found_in(text: str) -> list[str]:
+    return [text[max(0, m.start() - 40) : m.end() + 40] for m in WORDS.finditer(text)]
+
+
+# --- the sources ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("notebooks/**/*.ipynb")))
+def test_no_notebook_speaks_of_one_dataset(name):
+    for cell in nbformat.read(ROOT / name, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            assert found_in(cell.source) == []
+        elif "parameters" not in cell.metadata.get("tags", []):  # its default is Config's
+            texts = [n.value for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Constant)]
+            names = [n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)]
+            comments = re.findall(r"#.*", cell.source)
+            assert [
+                hit for text in (*texts, *names, *comments) if isinstance(text, str) for hit in found_in(text)
+            ] == []
+
+
+def test_no_page_of_prose_and_no_phrase_of_the_book_speaks_of_one_dataset():
+    files = [*(ROOT / "book").glob("??/*.md"), *(ROOT / "book" / "locale").glob("*.po"), ROOT / "book" / "toc.yml"]
+    files += [*(ROOT / "book").glob("*.py"), *(ROOT / "book").glob("extension/*.py")]
+    files += (ROOT / "book" / "templates").rglob("*.html")
+    assert len(files) > 20
+    for path in files:
+        assert found_in(path.read_text(encoding="utf-8")) == [], path
+
+
+def test_no_word_of_a_figure_or_a_table_is_one_datasets():
+    for name in ("text", "plots", "latent", "metrics"):
+        tree = ast.parse((ROOT / "cae_lib" / f"{name}.py").read_text(encoding="utf-8"))
+        strings = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        assert [hit for text in strings for hit in found_in(text)] == []
+
+
+def test_the_search_finds_what_it_looks_for():
+    assert len(found_in("A T-shirt, two Trousers; Fashion-MNIST, sepatu kets dan tas.")) == 5
+    assert found_in("at this address the task is to dress_up bagian dari kelas") == []
+
+
+# --- a whole report -------------------------------------------------------------------------------------------
+
+NAMES = {
+    "id": ["nol", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan"],
+    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+}
+PROFILE = dict(run="runs/mine", dataset="data/mine", image_size=16, train_size=1000, validation_size=300, test_size=300)
+PROFILE |= dict(channels=[4, 8], latent_dim=8, epochs=2, batch_size=50)
+
+
+def lay_digits(folder):
+    """scikit-learn's 1,797 handwritten digits at twice their size, as the four IDX files and a classes.yml."""
+    folder.mkdir(parents=True)
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    images = np.kron(digits.images[order] * (255 / 16), np.ones((2, 2)))  # (1797, 16, 16)
+    for part, rows in (("train", slice(1400)), ("t10k", slice(1400, None))):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images[rows]))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(digits.target[order][rows]))
+    words = dict(name={"id": "Angka kecil", "en": "Little digits"}, item={"id": "angka", "en": "digit"}, classes=NAMES)
+    (folder / "classes.yml").write_text(yaml.safe_dump(words, allow_unicode=True))
+
+
+@pytest.mark.slow
+def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
+    place = project_copy(tmp_path)
+    lay_digits(place / "data" / "mine")
+    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(PROFILE))
+    done = make_in(place, "report", "PROFILE=mine")
+    assert done.returncode == 0, done.stderr[-4000:]
+    pages = sorted((place / "_build" / "html").rglob("*.html"))
+    assert len(pages) > 25
+    for path in pages:
+        page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        said = [*page.stripped_strings, *(i.get("alt") or "" for i in page.select("img"))]
+        said += [m["content"] for m in page.select("meta[content]")]
+        if path.name != "bibliography.html":
+            assert found_in("\n".join(said)) == [], path
+    for lang, (name, kind) in {"id": ("Angka kecil", "angka"), "en": ("Little digits", "digit")}.items():
+        texts = {p.stem: p.read_text(encoding="utf-8") for p in (place / "_build" / "html" / lang).glob("*.html")}
+        assert all(name in texts[page] for page in ("introduction", "00_data_and_model", "conclusion")), "as the title"
+        assert (
+            "16 × 16" in texts["introduction"] and "256" in texts["introduction"] and kind in texts["04_interpolation"]
+        )
+        for page in ("00_data_and_model", "02_reconstruction", "06_anomaly_detection"):
+            assert all(word in texts[page] for word in NAMES[lang]), page
+        assert {"id": "siluet", "en": "silhouettes"}[lang] in texts["06_anomaly_detection"], (
+            "digits are not strange here"
+        )
+        assert 'class="run-note' not in texts["introduction"], "this is the report, not a small one of another"
+    again = make_in(place, "report", "PROFILE=mine", "--dry-run", "-W", "data/mine/classes.yml").stdout
+    assert "book/execute.py" in again and "cae_lib train" not in again, "a name changes the pages, not the model"
+    more = make_in(place, "report", "PROFILE=mine", "--dry-run", "-W", "data/mine/train-images-idx3-ubyte").stdout
+    assert "cae_lib train" in more

@@ -1,0 +1,124 @@
+"""`subject`: the words of each dataset, held against torchvision's; and `classes.yml`, right and with every mistake."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cae_lib import data, subject
+from cae_lib.config import FAMILY
+from cae_lib.subject import SUBJECTS, Subject, SubjectError
+
+GOOD = {
+    "name": {"id": "Huruf saya", "en": "My letters"},
+    "item": {"id": "huruf", "en": "letter"},
+    "classes": {"id": [*"abcdefghij"], "en": [*"klmnopqrst"]},
+}
+
+
+def lay(folder: Path, words) -> Path:
+    content = words if isinstance(words, str) else yaml.safe_dump(words, allow_unicode=True)
+    (folder / "classes.yml").write_text(content, encoding="utf-8")
+    return folder
+
+
+# --- the datasets that the report knows ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_each_dataset_has_ten_classes_and_all_its_words_in_both_languages(name):
+    found = SUBJECTS[name]
+    for texts in (found.name, found.item, found.about, found.classes, found.alike_why or found.name):
+        assert set(texts) == {"id", "en"} and all(texts.values())
+    assert {len(set(names)) for names in found.classes.values()} == {10}
+    assert all((f"{{cite}}`{found.cite}`" in text) is bool(found.cite) for text in found.about.values())
+    assert set(FAMILY) < set(SUBJECTS) and subject.find(name) is found
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_classes_stand_in_the_order_of_the_labels_as_torchvision_knows_it(name):
+    data._torchvision(name)  # makes it importable
+    from torchvision import datasets
+
+    theirs = {"fashion-mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "kmnist": datasets.KMNIST}[name].classes
+    for ours, known in zip(SUBJECTS[name].classes["en"], theirs, strict=True):
+        assert ours.lower() in re.split("[/ -]+", known.lower()) or ours.lower() in known.lower()
+
+
+def test_both_languages_name_the_same_class():
+    pairs = dict(zip(*(SUBJECTS["fashion-mnist"].classes[lang] for lang in ("en", "id")), strict=True))
+    known = {"sandal": "sandal", "sneaker": "sepatu kets", "bag": "tas", "ankle boot": "sepatu bot", "dress": "gaun"}
+    assert {name: pairs[name] for name in known} == known
+    digits = SUBJECTS["mnist"].classes["id"]
+    assert (digits[0], digits[7], digits[9]) == ("nol", "tujuh", "sembilan")
+
+
+# --- classes.yml ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_brings_its_own_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = subject.find(str(lay(tmp_path, GOOD)))
+    assert (found.name, found.item) == (GOOD["name"], GOOD["item"])
+    assert found.classes == {"id": tuple("abcdefghij"), "en": tuple("klmnopqrst")}
+    assert "Huruf saya" in found.about["id"] and "k, l, m" in found.about["en"]
+    assert not found.cite and not found.apart and not found.alike, "nothing is supposed of them before measuring"
+    (tmp_path / "data").mkdir()
+    lay(tmp_path / "data", GOOD)
+    assert subject.find("./data") == found, "a relative path counts from the project"
+
+
+def test_only_the_classes_must_be_named(tmp_path):
+    folder = tmp_path / "my_letters"
+    folder.mkdir()
+    found = subject.read(lay(folder, {"classes": {"id": list(range(10)), "en": [f" {n} " for n in range(10)]}}))
+    assert found.classes["id"] == found.classes["en"] == tuple("0123456789")
+    assert set(found.name.values()) == {"my letters"} and found.item == {"id": "citra", "en": "image"}
+    assert isinstance(found, Subject)
+
+
+def test_a_third_language_may_be_there_and_may_be_missing(tmp_path):
+    words = GOOD | {"classes": GOOD["classes"] | {"eo": [*"uvwxyzabcd"]}}
+    assert subject.read(lay(tmp_path, words)).classes["eo"] == tuple("uvwxyzabcd")
+
+
+TEN = "[a, b, c, d, e, f, g, h, i, j]"
+MISTAKES = {
+    "nine names": (
+        f"classes: {{id: {TEN}, en: [a, b, c, d, e, f, g, h, i]}}",
+        "classes: en: found 9: a, b, c, d, e, f",
+    ),
+    "a name twice": (f"classes: {{id: [a, a, c, d, e, f, g, h, i, j], en: {TEN}}}", "allowed are 10 different names"),
+    "no list": (f"classes: {{id: {TEN}, en: a}}", "classes: en: found 'a'; allowed are 10 different names"),
+    "one language": (f"classes: {{id: {TEN}}}", "classes: found id; both languages are needed, as id: … and en: …"),
+    "no language": (f"classes: {TEN}", "classes: found ['a', 'b'"),
+    "no classes": ("name: {id: a, en: b}", "classes: found None; both languages are needed"),
+    "a name in one language": (f"name: {{id: a}}\nclasses: {{id: {TEN}, en: {TEN}}}", "name: found id; both languages"),
+    "an unknown key": (f"kelas: {{id: {TEN}}}", "found 'kelas', allowed are the keys name, item, classes"),
+    "a list": (TEN, "allowed are the keys name, item, classes"),
+    "nothing": ("", "found None, allowed are the keys"),
+    "a word that YAML reads as a truth value": (
+        f"classes: {{id: {TEN}, en: [yes, b, c, d, e, f, g, h, i, j]}}",
+        "classes: en: found True, allowed are 1 to 30 characters",
+    ),
+    "a bar": (f"classes: {{id: {TEN}, en: ['a|', b, c, d, e, f, g, h, i, j]}}", "classes: en: found 'a|', allowed are"),
+    "an empty name": (f"item: {{id: '', en: b}}\nclasses: {{id: {TEN}, en: {TEN}}}", "item: id: found '', allowed are"),
+    "no YAML": ("classes: [a", "is not YAML: while parsing"),
+    "no text": (b"\xff\xfe\x00", "is not YAML: "),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_classes_yml_is_one_message_with_file_key_found_and_allowed(tmp_path, mistake):
+    content, told = MISTAKES[mistake]
+    (tmp_path / "classes.yml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SubjectError) as caught:
+        subject.read(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path / "classes.yml")) and told in message and "\n" not in message
+
+
+def test_without_a_classes_yml_the_message_says_what_it_is_for(tmp_path):
+    with pytest.raises(SubjectError, match=r"classes\.yml cannot be read .*it names the ten classes, see README"):
+        subject.find(str(tmp_path))
