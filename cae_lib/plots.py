@@ -577,7 +577,7 @@ def plot_parallel(measures, names, lang, digits):
             axes.axvline(i, color=FAINT, zorder=0)
             for value, height, at in ((max(values), 1.05, "bottom"), (min(values), -0.05, "top")):
                 axes.text(i, height, number(value, lang, digits[label]), ha="center", va=at, fontsize=9)
-        axes.set_xticks(range(len(measures)), [fill(label, 14) for label in measures])
+        axes.set_xticks(range(len(measures)), [fill(label, 14, break_on_hyphens=False) for label in measures])
         axes.set(yticks=[], ylim=(-0.14, 1.14), xlim=(-0.4, len(measures) - 0.7))
         axes.grid(False)
         axes.spines[:].set_visible(False)

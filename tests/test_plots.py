@@ -49,12 +49,39 @@ BASELINES = {"mean_image": 0.0875, "pca": 0.0102}
 RATES = {"autoencoder": (0.15, 0.6, 0.01, 0.0045), "pca": (0.15, 0.6, 0.016, 0.009), "pca_all": (0.01, 3, 0.03, 1e-4)}
 RATES |= {"jpeg": (0.3, 7, 0.015, 1e-6), "webp": (0.7, 5, 0.006, 1e-5)}
 FIXED = dict(autoencoder=(0.15, 0.6, 0.7, 0.9), pca=(0.15, 0.6, 0.5, 0.7))
+SIZES = np.array([2, 4, 8, 16, 32, 64, 128])
+FALLING, RISING = 0.06 / SIZES**0.5, 1 - 0.5 / SIZES**0.5
+SEEDS = {"A": RNG.random(5), "B": RNG.random(5), "C": RNG.random(5)}
 CASES = {  # "function" or "function: what is special"
     "plot_images": lambda lang: plots.plot_images(IMAGES, lang, CLASSES[lang]),
     "plot_images: columns": lambda lang: plots.plot_images(IMAGES[:, :2].swapaxes(0, 1), lang, (), CLASSES[lang]),
     "plot_images: unlabelled": lambda lang: plots.plot_images(IMAGES, lang, width=5),
     "plot_reconstructions": lambda lang: plots.plot_reconstructions(
         IMAGES[:, 0], dict(autoencoder=IMAGES[:, 1], pca=IMAGES[:, 2]), ERRORS, lang, CLASSES[lang]
+    ),
+    "plot_settings": lambda lang: plots.plot_settings(
+        {
+            word("test_mse", lang): dict(
+                autoencoder=(SIZES, FALLING, FALLING / 9), pca=(SIZES, 1.4 * FALLING, 0 * SIZES)
+            ),
+            word("knn_accuracy", lang): dict(
+                autoencoder=(SIZES, RISING, 0 * SIZES), pca=(SIZES, RISING - 0.05, 0 * SIZES)
+            ),
+        },
+        *(lang, word("latent_dim", lang)),
+    ),
+    "plot_grid": lambda lang: plots.plot_grid(
+        {"A": RNG.random((4, 3)), "B": np.zeros((4, 3))},
+        *([3e-4, 1e-3, 3e-3, 1e-2], [64, 128, 256], lang, dict(A=5, B=3)),
+        [word("learning_rate", lang), word("batch_size", lang)],
+    ),
+    "plot_parallel": lambda lang: plots.plot_parallel(SEEDS, list("12345"), lang, dict.fromkeys(SEEDS, 3)),
+    "plot_parallel: classes": lambda lang: plots.plot_parallel(
+        {
+            word(key, lang): RNG.random(10)
+            for key in ("test_mse", "pca_test_mse", "one_class_auroc", "pca_one_class_auroc")
+        },
+        *(CLASSES[lang], lang, {word(key, lang): 3 for key in WORDS}),
     ),
     "plot_class_counts": lambda lang: plots.plot_class_counts(
         dict(train=np.full(10, 5500) + np.arange(10), validation=np.full(10, 500)), CLASSES[lang], lang
@@ -292,3 +319,11 @@ def test_a_rise_and_a_fall_differ_in_colour_and_side():
     bars = figure.axes[0].patches
     assert [bar.get_height() for bar in bars] == pytest.approx([-2, 1, -3])
     assert len({bar.get_facecolor() for bar in bars}) == 2 and bars[0].get_facecolor() == bars[2].get_facecolor()
+
+
+def test_a_map_of_two_settings_and_parallel_axes_say_the_least_and_the_largest():
+    values = np.array([[0.1, 0.25], [0.5, 0.75]])
+    said = words_of(plots.plot_grid({"A": values}, [1, 2], [64, 1024], "id", {"A": 2}, ["x", "y"]))
+    assert {"0,10", "0,25", "0,50", "0,75", "1.024", "x", "y", "A"} <= set(said)
+    said = words_of(plots.plot_parallel({"A": [3, 1, 2], "B": [5, 5, 5]}, ["a", "b", "c"], "en", dict(A=1, B=0)))
+    assert {"a", "b", "c", "3.0", "1.0", "A", "B"} <= set(said) and said.count("5") == 2
