@@ -102,7 +102,7 @@ $(RUN)/.trained: $(PARAMS) $(TRAINER) $(IMAGES)
 	@touch $@
 
 # --- the notebooks, once per language; the second one reads what the first one computed ----------------------
-said = @mkdir -p $(BUILD); [ "$$(cat $@ 2>/dev/null)" = "$(1)" ] || echo "$(1)" > $@
+said = @mkdir -p $(BUILD); [ -f $@ ] && [ "$$(cat $@ 2>/dev/null)" = "$(1)" ] || echo "$(1)" > $@
 $(BUILD)/profile: FORCE
 	$(call said,$(PROFILE))
 $(BUILD)/langs: FORCE
