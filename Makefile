@@ -119,6 +119,9 @@ $(foreach lang,$(LANGS),$(foreach name,$(filter-out conclusion,$(NAMES)),$(eval 
   $(call notebook,$(lang),$(name),$(if $(filter-out $(first),$(lang)),| $(BUILD)/notebooks/$(first)/$(name).ipynb)))))
 $(foreach lang,$(LANGS),$(foreach name,$(SWEEPS),$(eval $(call notebook,$(lang),09_sweep_$(name),$(wildcard \
   runs/sweeps/$(name)/sweep.json runs/sweeps/$(name)/results.csv),09_sweep,--set sweep=runs/sweeps/$(name)))))
+# Explore draws 03's t-SNE map, which takes longer to compute than all the rest of its page.
+$(foreach lang,$(LANGS),$(eval \
+  $(BUILD)/notebooks/$(lang)/explore.ipynb: | $(BUILD)/notebooks/$(lang)/03_latent_projection.ipynb))
 # The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
 # It gives them over seeds too: this is what the run's twins, of the same configuration but for the seed, have found.
 $(BUILD)/twins: FORCE | $(RUN)/.trained

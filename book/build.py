@@ -17,8 +17,10 @@ import shutil
 import subprocess
 import sys
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 
+import jinja2
 import nbformat
 import yaml
 from babel.dates import format_datetime
@@ -110,7 +112,7 @@ def find_sources(lang: str, notebooks: Path, toc: dict) -> dict[str, Path]:
 
 
 def read_run(path: Path) -> dict:
-    """A finished run's `config` and `provenance`; `BookError` for any other."""
+    """A finished run's `config`, `provenance` and `folder`; `BookError` for any other."""
     files = {name: path / f"{name}.json" for name in ("config", "provenance")}
     try:
         run = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
@@ -120,7 +122,7 @@ def read_run(path: Path) -> dict:
         raise BookError(f"{path} is damaged ({error}); move it away and `make report` again") from None
     if (state := run["provenance"].get("state")) != "finished":
         raise BookError(f"the run in {path} is {state}, not finished; `make report` finishes it")
-    return run
+    return run | {"folder": path}
 
 
 def catalogue(lang: str):
@@ -156,6 +158,8 @@ def stage_edition(lang: str, langs: list[str], toc: dict, sources: dict[str, Pat
             executed[name] = nbformat.read(path, as_version=4)
             shutil.copy(path, extra)
             nbformat.write(stage_notebook(executed[name], lang, source / "figures" / name), source / path.name)
+            for part in live_parts(executed[name]):
+                stage_live(part, run["folder"], stage / "extra" / part)
         else:
             shutil.copy(path, source)
     tr = catalogue(lang)
@@ -234,7 +238,34 @@ def myst(output, figures: Path) -> str:
     if report["kind"] == "verdict":
         look = "verdict-holds" if report["holds"] else "verdict-fails"
         return directive("admonition", one_line(report["title"]), {"class": f"verdict {look}"}, report["body"])
+    if report["kind"] == "live":
+        return directive("raw", "html", {}, live(report))
     return data["text/markdown"] if report["kind"] == "tell" else ""
+
+
+def live(report: dict) -> str:
+    """book/templates/NAME.html, which puts what runs in the browser on a page, in the words of the edition."""
+    template = (BOOK / "templates" / f"{report['name']}.html").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True).from_string(template)
+    return page.render(lang=report["lang"], classes=report["classes"], _=catalogue(report["lang"]))
+
+
+def live_parts(notebook) -> list[str]:
+    """The names of what runs in the browser on a notebook's page."""
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    reports = [out.get("metadata", {}).get("report", {}) for out in outputs]
+    return [report["name"] for report in reports if report.get("kind") == "live"]
+
+
+def stage_live(name: str, run: Path, folder: Path) -> None:
+    """Its scripts, what the run has exported for them, and Bokeh: beside the page, not in _static/, as every script
+    there is put on every page.
+    """
+    if not (run / name).is_dir():
+        raise BookError(f"{run} holds no {name}/ for the page that shows it; `make report` makes it")
+    shutil.copytree(run / name, folder)
+    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True)
+    shutil.copy(resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js", folder)
 
 
 def directive(name: str, argument: str, options: dict, body: str) -> str:

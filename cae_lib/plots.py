@@ -615,6 +615,19 @@ def plot_maps(maps, labels, names, lang, axis_names, rows=1):
     return figure
 
 
+def plot_atlas(points, images, width, lang):
+    """Images (N, n, n) in [0, 1] at their points (N, 2): a map made of pictures, each `width` wide in its units."""
+    n = images.shape[1]
+    left, low = ((points - points.min(axis=0)) * n / width).round().astype(int).T
+    sheet = np.full((low.max() + n, left.max() + n), np.nan)
+    for x, y, image in zip(left, low.max() - low, images, strict=True):
+        sheet[y : y + n, x : x + n] = np.where(image > 0, image, np.nan)  # the paper shows between the pictures
+    with canvas(WIDTH * sheet.shape[0] / sheet.shape[1]) as (figure, axes):
+        axes.imshow(sheet, vmin=0, vmax=1)
+        axes.axis("off")
+    return figure
+
+
 def plot_explained(shares, lang):
     """The variance that the first principal axes hold together: a source's key in WORDS to each axis' share (D,)."""
     with canvas(3.4) as (figure, axes):

@@ -222,6 +222,11 @@ class Page:
         is_float = isinstance(value, float)
         return self.number(value, (digits if isinstance(digits, int) else digits.get(column, 4)) if is_float else None)
 
+    def live(self, name: str, **texts: str) -> None:
+        """Mark where the book puts what runs in the browser, with the files that the run keeps in its folder `name`."""
+        facts = dict(name=name, lang=self.lang, classes=list(self.classes))
+        self._show("live", markdown=self.say(**texts), **facts)
+
     # --- claims ------------------------------------------------------------------------------------------
 
     def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> None:

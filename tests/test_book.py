@@ -144,6 +144,24 @@ def test_verdicts_have_two_looks(tmp_path):
     assert ":class: verdict verdict-holds" in looks[0] and ":class: verdict verdict-fails" in looks[1]
 
 
+def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie_beside_the_page(tmp_path):
+    facts = dict(name="explore", lang="id", classes=["kaus", 'tas "besar" <b>'])
+    page = new_notebook(cells=[code("live()", shown("live", {"text/markdown": "*here*"}, **facts))])
+    assert build.live_parts(page) == ["explore"] and build.live_parts(notebook()) == []
+    text = build.stage_notebook(page, "id", tmp_path).cells[-1].source
+    assert text.startswith("``````{raw} html") and "*here*" not in text
+    html = BeautifulSoup(text, "html.parser")
+    assert html.select_one("#explore-choose").text == "Pilih untuk campuran"
+    assert json.loads(html.select_one("#explore-words").text)["classes"] == facts["classes"]
+    with pytest.raises(build.BookError, match="holds no explore/"):
+        build.stage_live("explore", tmp_path, tmp_path / "extra")
+    (tmp_path / "explore").mkdir()
+    (tmp_path / "explore" / "data.js").write_text("")
+    build.stage_live("explore", tmp_path, tmp_path / "extra")
+    asked = {tag.get("src") or tag["href"] for tag in html.select("script[src], link")}
+    assert asked == {f"explore/{path.name}" for path in (tmp_path / "extra").iterdir()}
+
+
 # --- runs ----------------------------------------------------------------------------------------------------
 
 

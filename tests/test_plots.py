@@ -150,6 +150,7 @@ CASES = {  # "function" or "function: what is special"
         {},
         rows=3,
     ),
+    "plot_atlas": lambda lang: plots.plot_atlas(CENTRES, IMAGES[:, 0], 2, lang),
     "plot_explained": lambda lang: plots.plot_explained(
         dict(codes=np.full(64, 1 / 64), pixels=np.linspace(1.8, 0, 64) / 64), lang
     ),
@@ -327,3 +328,12 @@ def test_a_map_of_two_settings_and_parallel_axes_say_the_least_and_the_largest()
     assert {"0,10", "0,25", "0,50", "0,75", "1.024", "x", "y", "A"} <= set(said)
     said = words_of(plots.plot_parallel({"A": [3, 1, 2], "B": [5, 5, 5]}, ["a", "b", "c"], "en", dict(A=1, B=0)))
     assert {"a", "b", "c", "3.0", "1.0", "A", "B"} <= set(said) and said.count("5") == 2
+
+
+def test_an_atlas_shows_every_image_at_its_point():
+    images = np.arange(1, 4)[:, None, None] * np.ones((3, 4, 4)) / 4
+    figure = plots.plot_atlas(np.array([[0.0, 0], [2, 0], [0, 3]]), images, 1, "en")  # left below, right, above
+    sheet = figure.axes[0].images[0].get_array().filled(np.nan)
+    assert sheet.shape == (16, 12)
+    np.testing.assert_array_equal(sheet[[13, 13, 1], [1, 9, 1]], [0.25, 0.5, 0.75])
+    assert np.isnan(sheet).sum() == 16 * 12 - 3 * 16

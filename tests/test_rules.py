@@ -25,8 +25,8 @@ NOTEBOOKS = {name: ROOT / "notebooks" / f"{name}.ipynb" for name in REQUIRED}
 NOTEBOOKS |= {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "text", "plots", "sweep")
-ORDER += ("__main__",)
+ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "text", "plots", "explore")
+ORDER += ("sweep", "__main__")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
@@ -41,6 +41,7 @@ KNOWS_NOTHING_OF = {
     "latent": DRAWING | NOTEBOOK_TOOLS,
     "text": {"torch"},
     "plots": FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"},
+    "explore": DRAWING | NOTEBOOK_TOOLS,
 }
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "cae_lib").glob("*.py")}
 

@@ -98,6 +98,14 @@ def test_a_page_tells_in_its_own_language(shown):
     assert [report for _, report in shown] == [{"kind": "tell"}] * 2
 
 
+def test_what_runs_in_the_browser_is_marked_and_has_a_sentence_for_where_it_does_not_run(shown):
+    page = Page("id", "x")
+    page.live("explore", id="di sini", en="here")
+    ((data, report),) = shown
+    assert data["text/markdown"] == "di sini"
+    assert report == dict(kind="live", name="explore", lang="id", classes=list(page.classes))
+
+
 def test_a_figure_has_twice_its_pixels_its_caption_and_its_alternative_text(monkeypatch):
     calls = []
     monkeypatch.setattr(text, "display", lambda data, raw, metadata: calls.append((data, metadata)))
