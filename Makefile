@@ -1,6 +1,7 @@
 # The verbs of the report; `make help` lists them. Real file targets: what is up to date is not made again.
 #   make report PROFILE=quick     another profile of notebooks/params/ (full is the default)
 #   make report LANGS=id          one edition only
+#   make report BASE_URL=https://example.org/report   with what search engines want to know: addresses, sitemap, robots.txt
 #   make … PYTHON=python3.12      the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
 
 PROFILE ?= full
@@ -106,7 +107,7 @@ said = @mkdir -p $(BUILD); [ -f $@ ] && [ "$$(cat $@ 2>/dev/null)" = "$(1)" ] ||
 $(BUILD)/profile: FORCE
 	$(call said,$(PROFILE))
 $(BUILD)/langs: FORCE
-	$(call said,$(LANGS))
+	$(call said,$(LANGS) $(BASE_URL))
 $(BUILD)/sweeps: FORCE
 	$(call said,$(SWEEPS))
 
@@ -135,7 +136,8 @@ $(RUN)/metrics.json: $(FINDINGS)
 # --- the editions ----------------------------------------------------------------------------------------------
 define edition
 $(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(SUBJECT) $(BUILD)/langs $(BUILD)/sweeps
-	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS) --sweeps $(SWEEPS)
+	@$$(PY) book/build.py $(1) --notebooks $(BUILD)/notebooks --run $(RUN) --out $(BUILD) --langs $(LANGS) --sweeps $(SWEEPS) \
+	  $(if $(BASE_URL),--base-url "$(BASE_URL)")
 	@touch $$@
 endef
 $(foreach lang,$(LANGS),$(eval $(call edition,$(lang))))

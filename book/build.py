@@ -1,6 +1,6 @@
 """Stage one edition of the book from executed notebooks and prose pages, and build it with Jupyter Book.
 
-    python book/build.py LANG --notebooks BUILD/notebooks --run runs/PROFILE --out BUILD [--langs id en]
+    python book/build.py LANG --notebooks BUILD/notebooks --run runs/PROFILE --out BUILD [--langs id en] [--base-url …]
 
 reads book/toc.yml, writes BUILD/stage/LANG, BUILD/html/LANG and BUILD/html/index.html; editions build side by side.
 """
@@ -23,11 +23,13 @@ from pathlib import Path
 import jinja2
 import nbformat
 import yaml
+from babel.core import get_global
 from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from publish import card, citation, robots, shrink, sitemap, slim
 from traitlets.config import Config as Settings
 
 BOOK = Path(__file__).resolve().parent
@@ -37,6 +39,7 @@ from cae_lib.config import FAMILY, Config, UserError  # noqa: E402
 from cae_lib.text import WHOLE, number, say  # noqa: E402
 
 TITLE = "A convolutional autoencoder on {dataset}"
+COVER = "02_reconstruction"  # the page whose first figure stands for those that have none
 PARAMETER_TAGS = {"parameters", "injected-parameters"}
 CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
 
@@ -58,19 +61,33 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="where stage/ and html/ are made")
     parser.add_argument("--langs", nargs="+", choices=languages(), default=languages(), help="editions of this book")
     parser.add_argument("--sweeps", nargs="*", default=[], help="the finished sweeps that get a page each")
+    parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
     args = parser.parse_args(argv)
     try:
+        base = web_address(args.base_url)
         run = read_run(args.run)
         toc = contents(args.sweeps)
         sources = find_sources(args.lang, args.notebooks, toc)
-        stage = stage_edition(args.lang, args.langs, toc, sources, run, args.out.resolve() / "stage" / args.lang)
+        stage = stage_edition(args.lang, args.langs, toc, sources, run, args.out.resolve() / "stage" / args.lang, base)
         made = build_html(args.lang, args.langs, run, stage, args.out.resolve() / "html" / args.lang)
-        write_atomic(made.parent / "index.html", chooser(args.langs, run))
+        write_atomic(made.parent / "index.html", chooser(args.langs, run, base))
+        for name, text in {"sitemap.xml": sitemap(base, args.langs, list(sources)), "robots.txt": robots(base)}.items():
+            if base:
+                write_atomic(made.parent / name, text)
+            else:
+                (made.parent / name).unlink(missing_ok=True)
         if not (made.parent / "mark.svg").exists():
             write_atomic(made.parent / "mark.svg", (BOOK / "assets" / "mark.svg").read_text())
     except (BookError, UserError) as error:
         sys.exit(f"book: {error}")
     print(f"{args.lang}: {len(sources)} pages, open {args.out / 'html' / args.lang / 'index.html'}")
+
+
+def web_address(url: str) -> str:
+    """`url` without the slash at its end; `BookError` for what no search engine could open."""
+    if url and not re.fullmatch(r"https?://[^\s/?#\"'<>&]+(/[^\s?#\"'<>&]*)?", url):
+        raise BookError(f"--base-url: found {url!r}; it must be an address like https://example.org/report")
+    return url.rstrip("/")
 
 
 # --- what there is -------------------------------------------------------------------------------------------
@@ -145,14 +162,16 @@ def title(lang: str, run: dict) -> str:
 # --- staging -------------------------------------------------------------------------------------------------
 
 
-def stage_edition(lang: str, langs: list[str], toc: dict, sources: dict[str, Path], run: dict, stage: Path) -> Path:
+def stage_edition(
+    lang: str, langs: list[str], toc: dict, sources: dict[str, Path], run: dict, stage: Path, base: str = ""
+) -> Path:
     """Write everything that Jupyter Book reads, from nothing: `stage`/source, /extra and /locale."""
     shutil.rmtree(stage, ignore_errors=True)
     source, extra = stage / "source", stage / "extra" / "notebooks"
     extra.mkdir(parents=True)
     shutil.copytree(BOOK / "assets", source / "_static")
     shutil.copy(BOOK / "references.bib", source)
-    executed = {}
+    executed, cards = {}, {}
     for name, path in sources.items():
         if path.suffix == ".ipynb":
             executed[name] = nbformat.read(path, as_version=4)
@@ -160,15 +179,21 @@ def stage_edition(lang: str, langs: list[str], toc: dict, sources: dict[str, Pat
             nbformat.write(stage_notebook(executed[name], lang, source / "figures" / name), source / path.name)
             for part in live_parts(executed[name]):
                 stage_live(part, run["folder"], stage / "extra" / part)
+            if picture := first_figure(executed[name]):
+                cards[name] = {"file": f"cards/{name}.png", "alt": one_line(picture.metadata["report"]["alt"])}
+                file = stage / "extra" / cards[name]["file"]
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(card(base64.b64decode(picture.data["image/png"])))
         else:
             shutil.copy(path, source)
+    cards = {name: cards.get(name, cards.get(COVER)) for name in sources}
     tr = catalogue(lang)
     for part in toc["parts"]:
         part["caption"] = tr(part["caption"])
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
-    told = colophon(lang, run, executed) | dataset(lang, run)
-    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told))
+    told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, base)}
+    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
 
 
@@ -217,6 +242,11 @@ def in_language(cells: list, lang: str):
             yield cell
 
 
+def first_figure(notebook):
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return next((output for output in outputs if kind(output) == "figure"), None)
+
+
 def folded(cell) -> bool:
     return cell.cell_type == "code" and "hide-input" in cell.metadata.get("tags", [])
 
@@ -228,7 +258,7 @@ def myst(output, figures: Path) -> str:
         size = output.metadata["image/png"]
         figures.mkdir(parents=True, exist_ok=True)
         file = figures / f"{report['name']}.png"
-        file.write_bytes(base64.b64decode(data["image/png"]))
+        file.write_bytes(shrink(base64.b64decode(data["image/png"])))
         options = {"name": report["name"], "alt": one_line(report["alt"])}
         options |= {"width": f"{size['width']}px", "height": f"{size['height']}px", "align": "center"}
         return directive("figure", f"figures/{figures.name}/{file.name}", options, one_line(report["caption"]))
@@ -293,11 +323,21 @@ def compile_catalogue(lang: str, folder: Path) -> None:
 # --- what Jupyter Book is told -------------------------------------------------------------------------------
 
 
-def configuration(lang: str, langs: list[str], stage: Path, notebooks: list[str], run: dict, told: dict) -> dict:
+def configuration(
+    lang: str,
+    langs: list[str],
+    stage: Path,
+    notebooks: list[str],
+    run: dict,
+    told: dict,
+    base: str = "",
+    cards: dict | None = None,
+) -> dict:
     """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
     tr = catalogue(lang)
     editions = [
-        {"code": x, "name": catalogue(x)("English"), "read_page": catalogue(x)("Read this page in English")}
+        {"code": x, "locale": locale(x)}
+        | {"name": catalogue(x)("English"), "read_page": catalogue(x)("Read this page in English")}
         for x in langs
     ]
     theme = {
@@ -322,7 +362,8 @@ def configuration(lang: str, langs: list[str], stage: Path, notebooks: list[str]
             "default_language": langs[-1],
             "notebook_pages": notebooks,
             "run_note": run_note(lang, run),
-            "default_mode": "auto",
+            "base_url": base,
+            "cards": cards or {},
         },
         "html_math_renderer": "mathml",
         "html_favicon": "_static/mark.svg",
@@ -332,7 +373,7 @@ def configuration(lang: str, langs: list[str], stage: Path, notebooks: list[str]
         "html_domain_indices": False,
         "html_show_copyright": False,
         "html_scaled_image_link": False,
-        "html_baseurl": "",
+        "html_baseurl": f"{base}/{lang}/" if base else "",
         "numfig": True,
         "numfig_secnum_depth": 0,
         "numfig_format": {"figure": tr("Figure %s"), "table": tr("Table %s")},
@@ -357,6 +398,11 @@ def configuration(lang: str, langs: list[str], stage: Path, notebooks: list[str]
         "bibtex_bibfiles": ["references.bib"],
         "sphinx": {"local_extensions": {"edition": str(BOOK / "extension")}, "config": sphinx},
     }
+
+
+def locale(lang: str) -> str:
+    """The language with the country that Open Graph wants beside it, the one with the most speakers: id_ID, en_US."""
+    return f"{lang}_{get_global('likely_subtags').get(lang, lang).split('_')[-1]}"
 
 
 def run_note(lang: str, run: dict) -> dict | None:
@@ -445,6 +491,14 @@ def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
     }
 
 
+def citation_box(lang: str, base: str) -> str:
+    """How to cite the report, in words and for BibTeX, as CITATION.cff says it; {{ citation }} on a page."""
+    tr, cite = catalogue(lang), citation(base)
+    words = f"{cite['author']} ({cite['year']}). *{cite['title']}*. {tr('Version')} {cite['version']}."
+    body = f"{words} {cite['url']}".strip() + f"\n\n```bibtex\n{cite['bibtex']}\n```"
+    return directive("admonition", tr("How to cite this report"), {"class": "citation-box"}, body)
+
+
 def shown(value, lang: str) -> str:
     """A hyper-parameter as a reader of `lang` writes it."""
     if isinstance(value, list):
@@ -467,9 +521,8 @@ def build_html(lang: str, langs: list[str], run: dict, stage: Path, made: Path) 
         raise BookError(f"the {lang} edition has warnings:\n  " + "\n  ".join(warnings or lines[-20:]))
     pages_made = stage / "_build" / "html"
     speak_copybutton(lang, pages_made / "_static" / "copybutton.js")
-    for theirs in ("locales", "webpack-macros.html", "sbt-webpack-macros.html"):  # the themes' sources, not for readers
-        path = pages_made / "_static" / theirs
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(pages_made / "_static" / "locales", ignore_errors=True)  # the theme's sources, not for readers
+    slim(pages_made)
     (pages_made / "index.html").write_text(redirect(lang, langs, run), encoding="utf-8")
     made.parent.mkdir(parents=True, exist_ok=True)
     old = made.with_name(f".{made.name}.old")
@@ -499,9 +552,9 @@ def redirect(lang: str, langs: list[str], run: dict) -> str:
     )
 
 
-def chooser(langs: list[str], run: dict) -> str:
+def chooser(langs: list[str], run: dict, base: str = "") -> str:
     """BUILD/html/index.html: the same whichever edition is made first; no script, no other file but the mark."""
-    doors, links = [], []
+    root, doors, links = f"{base}/" if base else "", [], []
     for lang in langs:
         tr, first, name = catalogue(lang), pages()[0], html.escape(title(lang, run))
         doors.append(
@@ -510,8 +563,13 @@ def chooser(langs: list[str], run: dict) -> str:
             + tr("A lab report in which every number was measured by a notebook that ran, and every claim was tested.")
             + f'</p><span class="go">{tr("Read the report in English")} →</span></a>'
         )
-        links.append(f'<link rel="alternate" hreflang="{lang}" href="{lang}/{first}.html">')
+        links.append(f'<link rel="alternate" hreflang="{lang}" href="{root}{lang}/{first}.html">')
+    links.append(f'<link rel="alternate" hreflang="x-default" href="{root or "index.html"}">')
+    links += [f'<link rel="canonical" href="{base}/">'] if base else []
     ask = " · ".join(catalogue(lang)("Choose a language") for lang in langs)
+    titles, picture = (" · ".join(title(lang, run) for lang in langs), f"{langs[-1]}/cards/{COVER}.png")
+    facts = {"type": "website", "title": titles, "image": f"{root}{picture}"}
+    links += [f'<meta property="og:{name}" content="{html.escape(text)}">' for name, text in facts.items()]
     template = (BOOK / "templates" / "chooser.html").read_text(encoding="utf-8")
     parts = {"TITLE": ask, "LANG": langs[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}
     for name, text in parts.items():

@@ -1,13 +1,15 @@
 """The Sphinx extension of the two editions: what Jupyter Book cannot be configured to do.
 
 Math becomes MathML while building (no script, no network); citations and bibliography speak the edition's language;
-the search knows Indonesian stop words; images carry their sizes, so that nothing jumps while loading.
+the search knows Indonesian stems; tables have header cells; the page loads its scripts last and keeps room for images.
 """
 
 import html
 import re
+from pathlib import Path
 
 import pybtex.plugin
+import snowballstemmer
 import sphinxcontrib.bibtex.plugin
 from docutils import nodes
 from docutils.languages import LanguageImporter
@@ -31,7 +33,8 @@ def setup(app):
     RstLanguageImporter.packages = ("docutils.parsers.rst.languages.",)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", speak_bibliography)
-    app.connect("html-page-context", mend_page)
+    app.connect("doctree-read", name_rows)
+    app.connect("html-page-context", mend_page, priority=900)  # after the theme
     languages["id"] = Indonesian
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -139,21 +142,60 @@ telah tentang terhadap tetapi tiap untuk yaitu yakni yang
 
 
 class Indonesian(SearchLanguage):
-    """No stemmer, which Sphinx has not: its search finds a root inside longer words where the root itself is absent."""
+    """Snowball's Indonesian stems: pelatihan, dilatih and melatih are found by latih, and by each other."""
 
     lang = "id"
     language_name = "Indonesian"
     stopwords = frozenset(STOP_WORDS.split())
-    js_stemmer_code = "var Stemmer = function () { this.stemWord = function (word) { return word; }; };"
+    js_stemmer_code = (Path(__file__).parent / "indonesian.js").read_text(encoding="utf-8")
+
+    def init(self, options):
+        self.stemmer = snowballstemmer.stemmer("indonesian")
 
     def stem(self, word):
-        return word.lower()
+        return self.stemmer.stemWord(word.lower())
+
+
+def name_rows(app, doctree):
+    """The first column of a table heads its rows, unless it holds numbers (the columns that stand to the right)."""
+    for group in doctree.findall(nodes.tgroup):
+        first = [row[0] for body in group.findall(nodes.tbody) for row in body]
+        if not any("text-right" in entry["classes"] for entry in first):
+            next(group.findall(nodes.colspec))["stub"] = 1
+
+
+MENDED = {
+    '<th class="head': '<th scope="col" class="head',
+    '<th class="stub': '<th scope="row" class="stub',
+    "<pre>": '<pre tabindex="0">',  # a keyboard can scroll it
+    ' role="doc-biblioentry"': ' role="listitem"',  # deprecated
+    ' aria-label="Toggle hidden content"': "",  # English; the text beside it names what is folded away
+}
 
 
 def mend_page(app, pagename, templatename, context, doctree):
-    """Sizes of images as attributes, which keep the room free and still shrink with the page; and no English label
-    on what folds code away: its visible text names it, in the edition's language."""
+    """Sizes of images as attributes, which keep the room free and still shrink with the page; markup as assistive
+    software needs it. Scripts wait until the page is there, and those that only set what no reader uses stay away."""
     size = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
     if "body" in context:
         body = size.sub(r'width="\1" height="\2" decoding="async"', context["body"])
-        context["body"] = body.replace(' aria-label="Toggle hidden content"', "")
+        for theirs, ours in MENDED.items():
+            body = body.replace(theirs, ours)
+        context["body"] = body
+    scripts = [s for s in context["script_files"] if "DOCUMENTATION_OPTIONS." not in (s.attributes.get("body") or "")]
+    for script in scripts:
+        if script.filename:
+            script.attributes["defer"] = "defer"
+    context["script_files"] = scripts
+    context["page_description"] = describe(doctree) if doctree else ""
+
+
+def describe(doctree, longest=200) -> str:
+    """The first paragraph of the page without its citations: as many whole sentences as fit, or else its beginning."""
+    first = next((p for p in doctree.findall(nodes.paragraph) if isinstance(p.parent, nodes.section)), None)
+    text = re.sub(r" \([^()]*\b\d{4}\)", "", " ".join(first.astext().split())) if first else ""
+    text = re.sub(r"(?<=[.!?]) [^.!?]*:$", "", text)  # "You will see:", which a list follows
+    if len(text) <= longest:
+        return text
+    whole = re.match(rf".{{60,{longest - 1}}}[.!?](?= )", text)
+    return whole[0] if whole else text[: longest - 1].rsplit(" ", 1)[0] + "…"

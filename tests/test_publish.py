@@ -1,0 +1,120 @@
+"""What makes pages quick, found and cited: figures, style sheets, sitemap, citation, and the README's workflow."""
+
+import io
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pybtex.database
+import pytest
+import yaml
+from PIL import Image
+
+from tests.test_editions import LANGS, PAGES, ROOT, page, soup, themed
+
+sys.path.insert(0, str(ROOT / "book"))
+import build
+import publish
+
+BASE = "https://example.org/report"
+
+
+def test_a_shrunk_figure_looks_the_same():
+    figure, axes = plt.subplots(figsize=(4, 3))
+    points = np.random.default_rng(0).normal(size=(3, 2000))
+    axes.scatter(points[0], points[1], c=points[2], cmap="viridis", alpha=0.6, s=8)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=200)
+    plt.close(figure)
+    small = publish.shrink(file.getvalue())
+    before, after = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (file.getvalue(), small))
+    assert len(small) < len(file.getvalue()) / 2 and before.shape == after.shape
+    assert np.abs(before - after).max() <= 24 and np.abs(before - after).mean() < 1
+
+
+def test_only_rules_that_a_page_can_use_stay():
+    css = "/* a */ .used, .spare > p { color: red } .spare { a: b } p:not(.spare) { c: d } .fa-bars { g: h }"
+    css += "@media print { .spare { e: f } } @media print { p { i: j } } @font-face { font-family: Font Awesome 6 }"
+    left = re.sub(r"\s+", "", publish.used_rules(css, {"used", "fa-bars"}))
+    assert left == ".used{color:red}p:not(.spare){c:d}@mediaprint{p{i:j}}"
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_page_describes_itself(smoke_build, lang):
+    said = {}
+    for path in themed(smoke_build, lang):
+        if path.stem == "search":
+            continue
+        head = soup(path).head
+        facts = {m.get("property") or m.get("name"): m["content"] for m in head.select("meta[content]")}
+        said[path.stem] = facts["description"]
+        assert 40 <= len(facts["description"]) <= 200 and "\\" not in facts["description"], path.name
+        assert facts["og:description"] == facts["description"] and facts["og:title"] in head.title.text
+        assert facts["og:locale"] == {"id": "id_ID", "en": "en_US"}[lang] and "og:url" not in facts
+        with Image.open(path.parent / facts["og:image"]) as picture:
+            assert picture.size == (1200, 630)
+        assert len(facts["og:image:alt"]) > 20 and not head.select("link[rel=canonical]")
+    assert len(set(said.values())) == len(said) == len(PAGES)
+
+
+def test_with_an_address_the_book_names_itself_by_it(smoke_build, tmp_path):
+    command = [sys.executable, ROOT / "book" / "build.py", "id", "--notebooks", smoke_build / "notebooks"]
+    command += ["--run", ROOT / "runs" / "smoke", "--out", tmp_path, "--base-url", BASE + "/"]
+    subprocess.run(command, check=True, capture_output=True)
+    html = tmp_path / "html"
+    head = soup(html / "id" / "01_training.html").head
+    assert head.select_one("link[rel=canonical]")["href"] == f"{BASE}/id/01_training.html"
+    assert {a["href"] for a in head.select("link[rel=alternate]")} == {f"{BASE}/{x}/01_training.html" for x in LANGS}
+    assert head.select_one("[property='og:image']")["content"] == f"{BASE}/id/cards/01_training.png"
+    sitemap, (space, xhtml) = ET.parse(html / "sitemap.xml"), publish_spaces()
+    urls = [url.text for url in sitemap.iter(f"{space}loc")]
+    assert urls == [f"{BASE}/", *(f"{BASE}/{x}/{name}.html" for name in PAGES for x in build.languages())]
+    assert {link.get("hreflang") for link in sitemap.iter(f"{xhtml}link")} == {*LANGS, "x-default"}
+    assert f"Sitemap: {BASE}/sitemap.xml" in (html / "robots.txt").read_text()
+    assert f"url     = {{{BASE}}}" in soup(html / "id" / "colophon.html").select_one(".citation-box pre").text
+
+
+def publish_spaces():
+    return "{http://www.sitemaps.org/schemas/sitemap/0.9}", "{http://www.w3.org/1999/xhtml}"
+
+
+def test_an_address_that_is_none_is_refused():
+    assert build.web_address("") == "" and build.web_address(f"{BASE}/") == BASE
+    for wrong in ("example.org", "ftp://example.org", 'https://example.org/"x', "https://example.org/?a"):
+        with pytest.raises(build.BookError, match="must be an address"):
+            build.web_address(wrong)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_citation_is_that_of_the_citation_file(smoke_build, lang):
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    box = page(smoke_build, lang, "colophon").select_one(".citation-box")
+    (entry,) = pybtex.database.parse_string(box.select_one("pre").text, "bibtex").entries.values()
+    assert entry.fields["title"].strip("{}") == cff["title"] and entry.fields["version"] == cff["version"]
+    assert entry.fields["year"] == cff["date-released"][:4]
+    assert str(entry.persons["author"][0]).strip("{}") == cff["authors"][0]["name"]
+    assert cff["title"] in box.p.find_next("p").text
+
+
+def test_the_readmes_workflow_needs_only_make_report():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(re.search(r"pages.yml`:\n\n```yaml\n(.*?)```", readme, re.DOTALL)[1])
+    (job,) = workflow["jobs"].values()
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert len(runs) == 1 and runs[0].startswith("make report BASE_URL=")
+    assert "BASE_URL" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    uses = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in uses)
+    (uploaded,) = [step["with"]["path"] for step in job["steps"] if "upload" in step.get("uses", "")]
+    assert uploaded == "_build/html"
+
+
+def test_ci_installs_only_what_the_readme_names():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    named = re.search(r"apt-get install (.*?) {2,}#", (ROOT / "README.md").read_text(encoding="utf-8"))[1].split()
+    installed = [package for found in re.findall(r"missing\+=\((.*?)\)", script) for package in found.split()]
+    assert sorted(installed) == sorted(named)
+    assert script.rstrip().endswith("make test")
