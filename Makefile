@@ -42,13 +42,18 @@ SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
 TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py subject.py training.py)
-BOOK    := $(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py)
+PRINT   := $(addprefix book/,pdf.py paging.py print.css cover.yml)
+BOOK    := $(filter-out $(PRINT),$(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py))
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
 
 executed = $(patsubst %,$(BUILD)/notebooks/$(1)/%.ipynb,$(NAMES) $(SWEEPS:%=09_sweep_%))
 FINDINGS := $(foreach lang,$(LANGS),$(patsubst %,$(BUILD)/notebooks/$(lang)/%.ipynb,$(filter-out conclusion,$(NAMES))))
 
-.PHONY: help report test test-all lab notebooks book serve pictures bench bench-sweep sweep clean distclean env FORCE
+# What a language calls its report is in its catalogue: _build/pdf/laporan-id.pdf
+pdf_of   = $(BUILD)/pdf/$(or $(shell sed -n '/^msgid "report"$$/{n;s/msgstr "\(.*\)"/\1/p;}' book/locale/$(1).po 2>/dev/null),report)-$(1).pdf
+PDFS     := $(foreach lang,$(LANGS),$(call pdf_of,$(lang)))
+
+.PHONY: help report test test-all lab notebooks book pdf serve pictures bench bench-sweep sweep clean distclean env FORCE
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
@@ -57,6 +62,9 @@ report: book  ## train, execute the notebooks, build the book in both languages 
 	@$(PY) book/summary.py $(RUN) $(BUILD)/html/index.html
 
 book: $(LANGS:%=$(BUILD)/html/%/.made)  ## the same as report, without the closing lines
+
+pdf: $(PDFS)  ## print the report: _build/pdf/laporan-id.pdf and report-en.pdf, with the cover of book/cover.yml
+	@$(PY) book/pdf.py $^
 
 notebooks: $(foreach lang,$(LANGS),$(call executed,$(lang)))  ## train and execute the notebooks
 	@echo "executed notebooks: $(LANGS:%=$(BUILD)/notebooks/%/)"
@@ -141,3 +149,10 @@ $(BUILD)/html/$(1)/.made: $(call executed,$(1)) $(BOOK) $(LIB) $(SUBJECT) $(BUIL
 	@touch $$@
 endef
 $(foreach lang,$(LANGS),$(eval $(call edition,$(lang))))
+
+# --- and on paper ------------------------------------------------------------------------------------------------
+define printed
+$(call pdf_of,$(1)): $(BUILD)/html/$(1)/.made $(PRINT)
+	@$$(PY) book/pdf.py --lang $(1) --html $(BUILD)/html/$(1) $$@
+endef
+$(foreach lang,$(LANGS),$(eval $(call printed,$(lang))))

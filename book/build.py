@@ -390,7 +390,7 @@ def configuration(
         "only_build_toc_files": True,
         "execute": {"execute_notebooks": "off", "stderr_output": "remove"},
         "parse": {
-            "myst_enable_extensions": ["colon_fence", "deflist", "dollarmath", "substitution"],
+            "myst_enable_extensions": ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"],
             "myst_substitutions": told,
         },
         "html": {"use_multitoc_numbering": False},

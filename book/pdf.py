@@ -1,0 +1,361 @@
+"""Print an edition of the book: its pages as one document on A4, with a cover, contents and numbers, as a tagged PDF.
+
+    python book/pdf.py --lang id --html BUILD/html/id BUILD/pdf/laporan-id.pdf
+
+reads the edition as it was built, so that the paper says what the screen says, book/cover.yml and book/print.css.
+"""
+
+import argparse
+import base64
+import difflib
+import html
+import itertools
+import re
+import sys
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import matplotlib
+import numpy as np
+import pydyf
+import yaml
+import ziamath
+from bs4 import BeautifulSoup, NavigableString
+from PIL import Image, ImageColor
+from pypdf import PdfReader
+
+BOOK = Path(__file__).resolve().parent
+sys.path[:0] = [str(BOOK), str(BOOK.parent)]
+import paging  # noqa: E402
+from build import BookError, catalogue, languages, pages  # noqa: E402
+
+from cae_lib.plots import PAPER  # noqa: E402
+
+FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
+UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
+FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
+BRIEF = 16  # characters of a table's cell that stay on one line
+NO_PANGO = """WeasyPrint, which makes the PDF, needs the system's Pango and cannot load it. Install it:
+  Debian, Ubuntu   sudo apt-get install libpango-1.0-0 libpangoft2-1.0-0
+  macOS            brew install pango
+and `make pdf` again."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Print one edition of the book as a PDF, or say what PDFs there are.")
+    parser.add_argument(
+        "pdfs", type=Path, nargs="+", metavar="pdf", help="the PDF to make; without --lang, PDFs to list"
+    )
+    parser.add_argument("--lang", choices=languages(), help="which edition")
+    parser.add_argument("--html", type=Path, help="the edition's folder of built pages")
+    args = parser.parse_args(argv)
+    if args.lang is None:
+        for path in args.pdfs:
+            print(f"{len(PdfReader(path).pages):4} pages, {path.stat().st_size / 1e6:.1f} MB  {path.resolve()}")
+        return
+    try:
+        check_pango()
+        document = assemble(args.html.resolve(), args.lang, read_cover(BOOK / "cover.yml", args.lang))
+        write_pdf(document, args.pdfs[0])
+    except BookError as error:
+        sys.exit(f"pdf: {error}")
+
+
+# --- the cover -----------------------------------------------------------------------------------------------
+
+
+def read_cover(path: Path, lang: str) -> dict[str, str]:
+    """The fields of the cover in one language, each a text; `BookError` names the file, the key, what was found and
+    what is allowed."""
+    try:  # every value as it was typed: a student number keeps its zeros
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except FileNotFoundError:
+        raise BookError(f"{path.name} is missing: it holds {', '.join(FIELDS)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BookError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise BookError(f"{path.name}: found {found!r}, allowed is a line `key: value` for each of {', '.join(FIELDS)}")
+    for key in found:
+        if key not in FIELDS:
+            near = difflib.get_close_matches(str(key), FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise BookError(f"{path.name}: found the key {key!r}; {hint}allowed are {', '.join(FIELDS)}")
+    if missing := [key for key in FIELDS if key not in found]:
+        raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
+    return {key: cover_text(found[key], lang, f"{path.name}: {key}") for key in FIELDS}
+
+
+def cover_text(value, lang: str, where: str) -> str:
+    if isinstance(value, dict) and (unknown := [key for key in value if key not in languages()]):
+        raise BookError(f"{where}: found the language {unknown[0]!r}; allowed are {', '.join(languages())}")
+    if isinstance(value, dict):  # a language without a text of its own takes the default edition's
+        value = value.get(lang, value.get(languages()[-1], ""))
+    if not isinstance(value, str):
+        raise BookError(
+            f"{where}: found {value!r}; allowed is one text, or one per language as {{id: …, en: …}} "
+            '(a text in [brackets] stands in quotes: "[…]")'
+        )
+    return " ".join(value.split())
+
+
+def is_placeholder(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")
+
+
+def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
+    """The cover as HTML; fields left empty are left out."""
+
+    def line(key: str, label: str = "") -> str:
+        if not (text := cover[key]):
+            return ""
+        look = f"{key} placeholder" if is_placeholder(text) else key
+        label = f"{html.escape(label)} " if label and not is_placeholder(text) else ""
+        return f'<p class="{look}">{label}{html.escape(text)}</p>'
+
+    title = html.escape(cover["title"] or own_title)
+    author = line("author") + line("student_number", tr("Student number"))
+    blocks = [
+        f'<p class="kind">{tr("Lab report")}</p><p class="title">{title}</p>{line("course")}',
+        f'<p class="label">{tr("Submitted by")}</p>{author}' if author else "",
+        f'<p class="label">{tr("Lecturer")}</p>{line("lecturer")}' if cover["lecturer"] else "",
+        "".join(line(key) for key in ("programme", "faculty", "university", "year")),
+    ]
+    note = f'<p class="note">{note}</p>' if note else ""
+    return f'<section class="cover">{note}{"".join(f"<div>{block}</div>" for block in blocks if block)}</section>'
+
+
+# --- one document of all pages -------------------------------------------------------------------------------
+
+
+def assemble(edition: Path, lang: str, cover: dict[str, str]) -> BeautifulSoup:
+    """The printed report as one HTML document."""
+    tr, first = catalogue(lang), read_page(edition, pages()[0])
+    contents, chapters, count = [], [], itertools.count(1)
+    entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
+    names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
+    numbers = {name: "" if name in UNNUMBERED else str(next(count)) for name in names}
+    for entry in entries:
+        if entry.name == "a":
+            name = names[len(chapters)]
+            chapters.append(print_page(read_page(edition, name), name, numbers, edition, tr))
+            contents += [outline(heading) for heading in chapters[-1].select("h1, h2")]
+        else:
+            contents.append(f'<li class="part">{html.escape(entry.get_text())}</li>')
+    own_title = first.select_one(".logo__title").get_text(strip=True)
+    note = first.select_one(".run-note p")
+    author = "" if is_placeholder(cover["author"]) else cover["author"]
+    parts = (
+        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">',
+        f"<title>{html.escape(cover['title'] or own_title)}</title>",
+        f'<meta name="author" content="{html.escape(author)}">' if author else "",
+        "</head><body>",
+        cover_page(cover, own_title, note.decode_contents() if note else "", tr),
+        f'<p class="running-note">{note.strong.decode_contents()}</p>' if note else "",
+        f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>',
+        captions(chapters, tr("List of figures"), "figure figcaption"),
+        captions(chapters, tr("List of tables"), "table > caption"),
+        *map(str, chapters),
+        "</body></html>",
+    )
+    return BeautifulSoup("".join(parts), "html.parser")
+
+
+def read_page(edition: Path, name: str) -> BeautifulSoup:
+    try:
+        return BeautifulSoup((edition / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    except FileNotFoundError:
+        raise BookError(f"{edition} has no {name}.html; `make book` makes it") from None
+
+
+def outline(heading) -> str:
+    """A heading's line in the table of contents."""
+    number = f'<span class="number">{heading["data-number"]}</span>' if heading["data-number"] else ""
+    target = heading.find_parent("section")["id"]
+    return f'<li class="{heading.name}">{number}<a href="#{target}">{html.escape(heading["data-title"])}</a></li>'
+
+
+def captions(chapters: list, title: str, selector: str) -> str:
+    """The list of figures or of tables: the number and the first sentence of each caption."""
+    lines = []
+    for caption in (found for chapter in chapters for found in chapter.select(selector)):
+        number = caption.select_one(".caption-number").get_text(strip=True)
+        sentence = re.split(r"(?<=[.?!;])\s", " ".join(caption.select_one(".caption-text").get_text().split()))[0]
+        target, text = caption.find_parent(["figure", "table"])["id"], html.escape(sentence.rstrip(".;"))
+        lines.append(f'<li><span class="number">{number}</span><a href="#{target}">{text}</a></li>')
+    return f'<nav class="front captions"><h1>{title}</h1><ol>{"".join(lines)}</ol></nav>' if lines else ""
+
+
+# --- a page becomes a chapter --------------------------------------------------------------------------------
+
+
+def print_page(page: BeautifulSoup, name: str, numbers: dict[str, str], edition: Path, tr):
+    """A page's text for paper: nothing to click, formulas drawn, headings numbered, links inside the document."""
+    chapter = page.select_one("article.bd-article > section")
+    for gone in chapter.select(".headerlink, details.hide, .screen-only, .toctree-wrapper, script, style, button"):
+        gone.decompose()
+    for cell in chapter.select("div.cell"):
+        if not cell.find(["pre", "img", "table", "p"]):
+            cell.decompose()
+    for element in chapter.find_all(id=True):
+        element["id"] = f"{name}--{element['id']}"
+    chapter["class"], chapter["id"] = "chapter", name
+    for table in chapter.select("table"):
+        if len(table.select("tr")) <= paging.SHORT_TABLE:
+            table["class"] = [*table.get("class", []), "unsplit"]
+    for cell in chapter.select("td"):
+        if len(cell.get_text(strip=True)) <= BRIEF:
+            cell["class"] = [*cell.get("class", []), "brief"]
+    for announcing in chapter.find_all("p", string=None):
+        if announcing.get_text().rstrip().endswith(":"):
+            announcing["class"] = [*announcing.get("class", []), "announces"]
+    for link in chapter.select("a[href]"):
+        mend_link(link, name, numbers, edition, tr)
+    for formula in chapter.select("math"):
+        draw_formula(formula, page)
+    for image in chapter.select("img:not(.formula)"):
+        print_image(image, edition)
+    for code in chapter.select("pre"):
+        hang_lines(code, page)
+    number_headings(chapter, numbers[name], page, tr)
+    for text in chapter.find_all(string=re.compile(r"\S\s+$")):  # Pango 1.50 breaks a line at its first word where
+        if text.next_sibling and not text.find_parent("pre"):  # a text fits but for the space that it ends in
+            text.replace_with(text.rstrip(), space := page.new_tag("span"))
+            space.string = " "
+    return chapter
+
+
+def number_headings(chapter, number: str, page: BeautifulSoup, tr) -> None:
+    """Chapters and sections get their numbers, and what contents (data-title) and bookmarks (data-label) show."""
+    section = 0
+    for heading in chapter.select("h1, h2, h3"):
+        section += heading.name == "h2"
+        own = {"h1": number, "h2": f"{number}.{section}"}.get(heading.name, "") if number else ""
+        heading["data-number"], heading["data-title"] = own, " ".join(heading.get_text().split())
+        heading["data-label"] = f"{own} {heading['data-title']}".strip()
+        if own:
+            span = page.new_tag("span", attrs={"class": "number"})
+            span.string = tr("Chapter %s") % own if heading.name == "h1" else own
+            heading.insert(0, span, " ")
+
+
+def mend_link(link, name: str, numbers: dict[str, str], edition: Path, tr) -> None:
+    """A link to a page leads to its chapter and says the paper's page; one to a file beside the book is mere text."""
+    address = urlsplit(link["href"])
+    if address.scheme or address.netloc:
+        return
+    page = Path(unquote(address.path)).stem or name
+    if page not in numbers:
+        link.unwrap()
+        return
+    link["href"] = f"#{page}--{unquote(address.fragment)}" if address.fragment else f"#{page}"
+    if re.fullmatch(r"\d\d", link.get_text()):  # a notebook's number: on paper chapters count from the first
+        link.string = numbers[page]
+    if page not in (name, "bibliography") and not link.find_parent("table"):
+        before = "".join(sibling.get_text() for sibling in link.previous_siblings)
+        link["class"] = "see-in-brackets" if before.count("(") > before.count(")") else "see"
+        link["data-page"] = tr("p.")
+
+
+def draw_formula(formula, page: BeautifulSoup) -> None:
+    """MathML, which WeasyPrint does not draw, as an SVG on the line's baseline."""
+    size, margin = 20, 1
+    markup = str(formula).replace("<mo>^</mo>", '<mo stretchy="false">ˆ</mo>')  # a hat no wider than its letter
+    drawn = ziamath.Math(markup, size=size, margin=margin)
+    width, height = (f"{(length + 2 * margin) / size:.3f}em" for length in drawn.getsize())
+    down = f"{(drawn.getyofst() - margin) / size:.3f}em"
+    source = "data:image/svg+xml;base64," + base64.b64encode(drawn.svg().encode()).decode()
+    image = page.new_tag("img", attrs={"class": "formula", "alt": formula["alttext"].strip(), "src": source})
+    image["style"] = f"width: {width}; height: {height}; margin: 0 {-margin / size}em; vertical-align: {down}"
+    formula.replace_with(image)
+    if image.parent.name == "span":
+        keep_together(image.parent.wrap(page.new_tag("span", attrs={"class": "whole"})))
+
+
+def keep_together(whole) -> None:
+    """Take the punctuation around a formula into its `whole`, so that no line begins with a comma."""
+    before, after = whole.previous_sibling, whole.next_sibling
+    if isinstance(before, NavigableString) and (opening := re.search(r"[(\[“‘]+$", before)):
+        before.replace_with(before[: opening.start()])
+        whole.insert(0, opening[0])
+    if isinstance(after, NavigableString) and (closing := re.match(r"[^\s–—]+", after)):
+        after.replace_with(after[closing.end() :])
+        whole.append(closing[0])
+
+
+def print_image(image, edition: Path) -> None:
+    """A figure on white paper, in proportion to the line."""
+    path = edition / unquote(image["src"])
+    width = float(image.get("width") or FIGURE_WIDTH)
+    image["style"] = f"width: {min(100, 100 * width / FIGURE_WIDTH):.4g}%"
+    del image["width"], image["height"]
+    if path.suffix != ".png":
+        image["src"] = path.as_uri()
+        return
+    pixels = np.array(Image.open(path).convert("RGB"))
+    pixels[(pixels == ImageColor.getrgb(PAPER)).all(axis=-1)] = 255
+    Image.fromarray(pixels).save(white := BytesIO(), format="png")
+    image["src"] = "data:image/png;base64," + base64.b64encode(white.getvalue()).decode()
+
+
+def hang_lines(code, page: BeautifulSoup) -> None:
+    """Each line of code in an element of its own, so that one too long for the paper goes on indented."""
+    lines = [[]]
+    for token in list(code.children):
+        for i, text in enumerate(token.get_text().split("\n")):
+            lines += [[]] * bool(i)
+            if text and isinstance(token, NavigableString):
+                lines[-1] = [*lines[-1], NavigableString(text)]
+            elif text:
+                piece = page.new_tag("span", attrs={"class": token["class"]})
+                piece.string = text
+                lines[-1] = [*lines[-1], piece]
+    code.clear()
+    for line in lines[: len(lines) - (not lines[-1])]:
+        code.append(page.new_tag("span", attrs={"class": "line"}))
+        code.contents[-1].extend(line)
+
+
+# --- the PDF -------------------------------------------------------------------------------------------------
+
+
+def check_pango() -> None:
+    """`BookError` where the system lacks Pango."""
+    try:
+        import weasyprint  # noqa: F401
+    except OSError:
+        raise BookError(NO_PANGO) from None
+
+
+def write_pdf(document: BeautifulSoup, out: Path) -> None:
+    """Lay `document` out, give its figures their places, and write it, whole or not at all."""
+    from weasyprint import CSS, HTML
+    from weasyprint.text.fonts import FontConfiguration
+
+    fonts, style = FontConfiguration(), (BOOK / "print.css").read_text(encoding="utf-8")
+    style = CSS(string=style, base_url=f"{FONTS.as_uri()}/", font_config=fonts)
+
+    def lay_out():
+        return HTML(string=str(document)).render(stylesheets=[style], font_config=fonts)
+
+    chapters = [paging.blocks(chapter) for chapter in document.select(".chapter")]
+    draft = lay_out()
+    paging.measure(draft.pages, {block.element["data-block"]: block for chapter in chapters for block in chapter})
+    for chapter in chapters:
+        paging.place(chapter, draft.pages[-1]._page_box.height)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}")
+    lay_out().write_pdf(temporary, pdf_tags=True, finisher=label_pages)
+    temporary.replace(out)
+
+
+def label_pages(document, pdf) -> None:
+    """The viewer counts as the paper does: i, ii, … before the first chapter and 1, 2, … from it."""
+    first = next(i for i, page in enumerate(document.pages) if pages()[0] in page.anchors)
+    styles = [0, pydyf.Dictionary({"S": "/r"}), first, pydyf.Dictionary({"S": "/D"})]
+    pdf.catalog["PageLabels"] = pydyf.Dictionary({"Nums": pydyf.Array(styles)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,391 @@
+"""The printed report: the smoke edition's PDFs as pypdf reads them, the cover's file, and the places of figures."""
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from pypdf import PdfReader
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+import build  # noqa: E402
+import paging  # noqa: E402
+import pdf  # noqa: E402
+
+LANGS = ("id", "en")
+NAMES = {"id": "laporan-id.pdf", "en": "report-en.pdf"}
+FRONT = {
+    "id": ["Daftar isi", "Daftar gambar", "Daftar tabel"],
+    "en": ["Table of contents", "List of figures", "List of tables"],
+}
+CM = 72 / 2.54
+
+
+def make(*words: str) -> subprocess.CompletedProcess:
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def printed(smoke_build) -> Path:
+    """The folder of the smoke report's PDFs, made (or found up to date) by make."""
+    try:
+        pdf.check_pango()
+    except build.BookError as error:
+        pytest.skip(str(error))
+    done = make("pdf", "PROFILE=smoke", f"BUILD={smoke_build.relative_to(ROOT)}")
+    assert done.returncode == 0, f"make pdf failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert done.stderr == "", "WeasyPrint has nothing to complain of"
+    for line, lang in zip(done.stdout.splitlines()[-2:], LANGS, strict=True):
+        pages = len(PdfReader(smoke_build / "pdf" / NAMES[lang]).pages)
+        assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{NAMES[lang]}", line), "what it made and where"
+    return smoke_build / "pdf"
+
+
+@cache
+def reader(path: Path) -> PdfReader:
+    return PdfReader(path)
+
+
+@cache
+def texts(path: Path) -> list[str]:
+    return [page.extract_text() for page in reader(path).pages]
+
+
+@cache
+def chapters(build_folder: Path, lang: str) -> list:
+    """The text of each page of the web edition, in reading order: what the paper must hold, found by other means."""
+    toc = yaml.safe_load((build_folder / "stage" / lang / "source" / "_toc.yml").read_text(encoding="utf-8"))
+    names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    found = []
+    for name in names:
+        page = BeautifulSoup((build_folder / "html" / lang / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        for hidden in page.article.select(".headerlink, .toctree-wrapper, .screen-only"):
+            hidden.decompose()
+        found.append(page.article)
+    return found
+
+
+def squeeze(text: str) -> str:
+    return re.sub(r"[\s\xad]+", "", text)
+
+
+def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
+    """(level, words) of every heading, with the numbers that the paper gives it."""
+    found = []
+    for number, article in enumerate(chapters(build_folder, lang), 1):
+        section = 0
+        for heading in article.select("h1, h2, h3"):
+            section += heading.name == "h2"
+            label = {"h1": f"{number} ", "h2": f"{number}.{section} "}.get(heading.name, "")
+            if article.select(".citation") or article.select("#tab-versions"):  # bibliography, colophon
+                label = ""
+            found.append((int(heading.name[1]), label + " ".join(heading.get_text().split())))
+    return found
+
+
+# --- what is in them -----------------------------------------------------------------------------------------
+
+
+def test_a_made_pdf_is_not_made_again(printed):
+    before = {name: (printed / name).stat().st_mtime_ns for name in NAMES.values()}
+    done = make("pdf", "PROFILE=smoke", f"BUILD={printed.parent.relative_to(ROOT)}")
+    assert done.returncode == 0 and {name: (printed / name).stat().st_mtime_ns for name in before} == before
+    assert done.stdout.count(" pages, ") == 2, "but said"
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_cover_shows_title_placeholders_and_that_the_data_are_synthetic(printed, lang):
+    cover = texts(printed / NAMES[lang])[0]
+    words = {
+        "id": [
+            "LAPORAN PRAKTIKUM",
+            "Autoencoder konvolusional",
+            "[Mata kuliah]",
+            "[Nama dosen]",
+            "[NIM]",
+            "Disusun oleh",
+        ],
+        "en": ["LAB REPORT", "A convolutional autoencoder", "[Course]", "[Name of the lecturer]", "Submitted by"],
+    }[lang]
+    note = {"id": "Data sintetis.", "en": "Synthetic data."}[lang]
+    assert [word for word in [*words, note] if word not in cover] == []
+    silent = [i for i, text in enumerate(texts(printed / NAMES[lang])) if i and note not in text]
+    assert silent == [], "every page says so"
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_contents_name_the_page_where_each_heading_stands(printed, lang):
+    path = printed / NAMES[lang]
+    labels = reader(path).page_labels
+    start = labels.index("1")
+    assert labels[: start + 2] == [*(roman for roman in ("i", "ii", "iii", "iv", "v", "vi", "vii")[:start]), "1", "2"]
+    contents = "\n".join(texts(path)[1:start])
+    checked = 0
+    for level, words in headings(printed.parent, lang):
+        if level < 3:
+            pattern = r"^\s*" + r"\s*".join(re.escape(letter) for letter in squeeze(words)) + r"[\s.]*?(\d+)\s*$"
+            (page,) = re.findall(pattern, contents, re.M)
+            body = texts(path)[labels.index(page)]
+            assert squeeze(words.split(" ", 1)[-1]) in squeeze(body), (words, page)
+            assert page in body.split(), "the page says its own number"
+            checked += 1
+    assert checked > 60
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_bookmarks_are_the_headings(printed, lang):
+    def walk(entries, level=1):
+        for entry in entries:
+            if isinstance(entry, list):
+                yield from walk(entry, level + 1)
+            else:
+                yield level, entry["/Title"]
+
+    expected = [(1, title) for title in FRONT[lang]] + headings(printed.parent, lang)
+    assert list(walk(reader(printed / NAMES[lang]).outline)) == expected
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_caption_stands_once_and_in_order(printed, lang):
+    path = printed / NAMES[lang]
+    body = squeeze("".join(texts(path)[reader(path).page_labels.index("1") :]))
+    for selector in ("figcaption", "table > caption"):
+        found = [c.get_text() for article in chapters(printed.parent, lang) for c in article.select(selector)]
+        places = [[m.start() for m in re.finditer(re.escape(squeeze(caption)), body)] for caption in found]
+        assert [c for c, at in zip(found, places, strict=True) if len(at) != 1] == [] and len(found) > 20
+        assert sorted(places) == places
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_no_interface_and_no_word_of_the_other_language(printed, lang):
+    own = " ".join(texts(printed / NAMES[lang]))
+    other = next(x for x in LANGS if x != lang)
+    foreign = [*FRONT[other], *{"id": ["Chapter", "Figure", "Lecturer"], "en": ["Gambar", "Tabel ", "hlm."]}[lang]]
+    screen = ["Tampilkan kode", "Show the code", "tombol di bagian atas", "button at the top", "Salin ke", "Copy to"]
+    assert [word for word in [*foreign, *screen] if word in own] == []
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_no_tex_is_left(printed, lang):
+    own = " ".join(texts(printed / NAMES[lang]))
+    assert not re.search(r"\\(frac|hat|times|lfloor|begin|sqrt|mathrm|\()|\$[^$\s]+\$", own)
+
+
+# --- how they are made ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_file_says_its_language_title_and_structure(printed, lang):
+    root = reader(printed / NAMES[lang]).trailer["/Root"]
+    assert root["/Lang"] == lang and root["/MarkInfo"]["/Marked"] and root["/ViewerPreferences"]["/DisplayDocTitle"]
+    title = chapters(printed.parent, lang)[0].find_parent("html").select_one(".logo__title").get_text()
+    assert reader(printed / NAMES[lang]).metadata.title == title
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_figure_and_formula_says_what_it_shows_in_the_structure_tree(printed, lang):
+    said, kinds = [], set()
+
+    def walk(node):
+        node = node.get_object()
+        if not isinstance(node, dict):
+            return
+        kinds.add(node.get("/S"))
+        if node.get("/S") == "/Figure":
+            said.append(" ".join(node.get("/Alt", "").split()))
+        kids = node.get("/K", [])
+        for kid in kids if isinstance(kids, list) else [kids]:
+            walk(kid)
+
+    walk(reader(printed / NAMES[lang]).trailer["/Root"]["/StructTreeRoot"])
+    articles = chapters(printed.parent, lang)
+    alts = [" ".join(image["alt"].split()) for article in articles for image in article.select("img")]
+    formulas = [" ".join(m["alttext"].split()) for article in articles for m in article.select("math")]
+    assert sorted(said) == sorted(alts + formulas) and len(formulas) > 50
+    assert {"/H1", "/H2", "/P", "/L", "/LI", "/Table", "/TH", "/TD", "/Caption", "/Link"} <= kinds
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_every_font_is_embedded_and_none_is_the_machine_s(printed, lang):
+    names = set()
+    for page in reader(printed / NAMES[lang]).pages:
+        for font in page["/Resources"]["/Font"].values():
+            inner = font.get_object().get("/DescendantFonts", [font])[0].get_object()
+            descriptor = inner["/FontDescriptor"].get_object()
+            assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(descriptor), inner["/BaseFont"]
+            names.add(re.sub(r"^/\w{6}\+", "", inner["/BaseFont"]).lower())
+    assert names and all(re.match(r"(text|code|marks)\b", name) for name in names), names  # print.css's
+
+
+def ink(page):
+    """(text, left, right) of each piece of text on a page, in points, by the widths of the embedded fonts."""
+    fonts, state, found = page["/Resources"]["/Font"], {}, []
+    widths = {}
+    for name, font in fonts.items():
+        inner = font.get_object()["/DescendantFonts"][0].get_object()
+        table, flat = {}, inner.get("/W", [])
+        for first, these in zip(flat[::2], flat[1::2], strict=True):
+            table |= {first + i: float(width) for i, width in enumerate(these.get_object())}
+        widths[name] = table
+
+    def visit(operator, operands, cm, tm):
+        if operator == b"Tf":
+            state["font"], state["size"] = operands[0], float(operands[1])
+        elif operator == b"TJ":
+            advance = 0.0
+            for piece in operands[0]:
+                if isinstance(piece, int | float):
+                    advance -= float(piece)
+                else:
+                    raw = piece if isinstance(piece, bytes) else piece.original_bytes
+                    glyphs = [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
+                    advance += sum(widths[state["font"]].get(glyph, 0) for glyph in glyphs)
+            left = tm[4] * cm[0] + cm[4]
+            found.append((left, left + advance / 1000 * state["size"] * tm[0] * cm[0], tm[5] * cm[3] + cm[5]))
+
+    page.extract_text(visitor_operand_before=visit)
+    return found
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_no_text_runs_into_the_margins(printed, lang):
+    outside, pieces = [], 0
+    for number, page in enumerate(reader(printed / NAMES[lang]).pages, 1):
+        assert [round(float(x)) for x in page.mediabox] == [0, 0, 595, 842], "A4"
+        for left, right, y in ink(page):
+            pieces += 1
+            if left < 4 * CM - 12 or right > 18 * CM + 3 or not 1.2 * CM < y < 28.5 * CM:
+                outside.append((number, left / CM, right / CM, y / CM))
+    assert outside == [] and pieces > 1000
+
+
+# --- the cover's file ----------------------------------------------------------------------------------------
+
+COVER = {field: "x" for field in pdf.FIELDS}
+
+
+def cover(tmp_path, text=None, lang="id", **changes):
+    path = tmp_path / "cover.yml"
+    path.write_text(text or yaml.safe_dump(COVER | changes), encoding="utf-8")
+    return pdf.read_cover(path, lang)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n- b\n", ["title", "university"]),
+        ("title: [a\n", ["not YAML", "line 2"]),
+        ("", ["title", "university"]),
+        ("\n".join(f"{f}: x" for f in (*pdf.FIELDS, "autor")), ["'autor'", "did you mean 'author'", "university"]),
+        ("\n".join(f"{f}: x" for f in pdf.FIELDS if f != "year"), ["'year'", "missing"]),
+        (
+            "\n".join(f"{f}: x" for f in pdf.FIELDS).replace("author: x", "author: [Budi]"),
+            ["author", "['Budi']", "quotes"],
+        ),
+        ("\n".join(f"{f}: x" for f in pdf.FIELDS).replace("year: x", "year: {fr: a}"), ["year", "'fr'", "id, en"]),
+        ("\n".join(f"{f}: x" for f in pdf.FIELDS).replace("year: x", "year: {id: [a]}"), ["year", "['a']"]),
+    ],
+)
+def test_a_mistake_on_the_cover_is_one_clear_message(tmp_path, text, said):
+    with pytest.raises(build.BookError) as caught:
+        cover(tmp_path, text or "\n")
+    message = str(caught.value)
+    assert [word for word in ["cover.yml", *said] if word not in message] == [] and "\n" not in message
+
+
+def test_the_cover_keeps_what_was_typed(tmp_path):
+    both = {"id": "Fakultas Teknik", "en": "Faculty of Engineering"}
+    text = yaml.safe_dump(COVER | {"faculty": both}).replace("student_number: x", "student_number: 00123")
+    assert cover(tmp_path, text)["student_number"] == "00123"
+    assert [cover(tmp_path, text, lang)["faculty"] for lang in LANGS] == list(both.values())
+    page = pdf.cover_page(cover(tmp_path, author="A & B", year="", title=""), "Own <title>", "", str)
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.select_one(".author").text == "A & B" and soup.select_one(".title").text == "Own <title>"
+    assert not soup.select(".year, .placeholder, .note") and soup.select_one(".university")
+    page = BeautifulSoup(pdf.cover_page(cover(tmp_path, author="[Nama]"), "", "", str), "html.parser")
+    assert page.select_one(".placeholder").text == "[Nama]"
+
+
+def test_the_shipped_cover_is_placeholders_in_both_languages():
+    for lang in LANGS:
+        values = pdf.read_cover(ROOT / "book" / "cover.yml", lang)
+        assert values.pop("title") == "" and all(map(pdf.is_placeholder, values.values()))
+
+
+# --- where it cannot be made ---------------------------------------------------------------------------------
+
+
+def test_without_pango_it_says_what_to_install(tmp_path):
+    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0-0')")
+    command = [
+        sys.executable,
+        ROOT / "book" / "pdf.py",
+        "--lang",
+        "id",
+        "--html",
+        tmp_path,
+        tmp_path / "laporan-id.pdf",
+    ]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 1 and "apt-get install libpango-1.0-0 libpangoft2-1.0-0" in done.stderr
+    assert "brew install pango" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_file_is_called_by_the_language_s_own_word():
+    done = make("--no-print-directory", "--eval", "names: ; @echo $(foreach x,id en fr,$(call pdf_of,$(x)))", "names")
+    assert done.stdout.split() == ["_build/pdf/laporan-id.pdf", "_build/pdf/report-en.pdf", "_build/pdf/report-fr.pdf"]
+
+
+# --- the places of figures -----------------------------------------------------------------------------------
+
+
+def layout(markup: str, heights: dict[str, float], page: float = 1000) -> list[str]:
+    """The order of a section's elements (by id) after `paging.place`; an image fills its figure."""
+    chapter = BeautifulSoup(f'<section id="c">{markup}</section>', "html.parser").section
+    pieces = paging.blocks(chapter)
+    for piece in pieces:
+        piece.height = heights[piece.element["id"]]
+        piece.image = piece.height if piece.element.name == "figure" else 0
+    paging.place(pieces, page)
+    layout.widths = {image.parent["id"]: image["style"] for image in chapter.select("img")}
+    return [element["id"] for element in chapter.find_all(id=True)]
+
+
+FIGURE = '<figure id="f"><img style="width: 100%"></figure>'
+
+
+def test_text_passes_a_figure_that_does_not_fit():
+    page = f'<p id="a">.</p>{FIGURE}<p id="b">.</p><p id="d">.</p><h2 id="h">.</h2><p id="e">.</p>'
+    heights = {"a": 600, "f": 900, "b": 150, "d": 150, "h": 30, "e": 50}
+    assert layout(page, heights) == ["a", "b", "d", "f", "h", "e"], "as much as the page holds"
+    assert layout(page, heights | {"b": 300}) == ["a", "b", "f", "d", "h", "e"], "and no more"
+    assert layout(page, heights | {"a": 50}) == ["a", "f", "b", "d", "h", "e"], "what fits stays"
+
+
+def test_a_heading_another_figure_and_a_lone_announcement_do_not_pass():
+    heights = {"a": 600, "f": 900, "b": 50, "g": 300}
+    assert layout(f'<p id="a">.</p>{FIGURE}<h2 id="b">.</h2>', heights) == ["a", "f", "b"]
+    other = '<figure id="g"><img style="width: 100%"></figure>'
+    assert layout(f'<p id="a">.</p>{FIGURE}{other}', heights) == ["a", "f", "g"]
+    page = f'<p id="a">.</p>{FIGURE}<p id="b">As follows:</p><ul id="g"><li>.</li></ul>'
+    assert layout(page, heights) == ["a", "b", "g", "f"], "the list goes with it"
+
+
+def test_a_figure_shrinks_a_little_to_stay():
+    assert layout(f'<p id="a">.</p>{FIGURE}<p id="b">.</p>', {"a": 500, "f": 520, "b": 400}) == ["a", "f", "b"]
+    (share,) = re.findall(r"[\d.]+", layout.widths["f"])
+    assert 88 <= float(share) < 100
+    layout(f'<p id="a">.</p>{FIGURE}<h2 id="b">.</h2>', {"a": 500, "f": 990, "b": 400})
+    assert layout.widths["f"] == "width: 100%", "but is not made a stamp"
+
+
+def test_a_chapter_does_not_end_with_two_lines_on_a_page():
+    layout(f'<p id="a">.</p>{FIGURE}<p id="b">.</p>', {"a": 500, "f": 480, "b": 50})
+    assert layout.widths["f"] == "width: 90%"
