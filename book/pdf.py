@@ -152,7 +152,6 @@ def assemble(edition: Path, lang: str, cover: dict[str, str]) -> BeautifulSoup:
         f'<meta name="author" content="{html.escape(author)}">' if author else "",
         "</head><body>",
         cover_page(cover, own_title, note.decode_contents() if note else "", tr),
-        f'<p class="running-note">{note.strong.decode_contents()}</p>' if note else "",
         f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>',
         captions(chapters, tr("List of figures"), "figure figcaption"),
         captions(chapters, tr("List of tables"), "table > caption"),

@@ -116,6 +116,9 @@ def test_the_cover_shows_title_placeholders_and_that_the_data_are_synthetic(prin
     }[lang]
     note = {"id": "Data sintetis.", "en": "Synthetic data."}[lang]
     assert [word for word in [*words, note] if word not in cover] == []
+    assert {"id": "[Tahun]", "en": "[Year]"}[lang] in cover and FRONT[lang][0] in texts(printed / NAMES[lang])[1], (
+        "one page"
+    )
     silent = [i for i, text in enumerate(texts(printed / NAMES[lang])) if i and note not in text]
     assert silent == [], "every page says so"
 
