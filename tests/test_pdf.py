@@ -39,7 +39,7 @@ def printed(smoke_build) -> Path:
         pdf.check_pango()
     except build.BookError as error:
         pytest.skip(str(error))
-    done = make("pdf", "PROFILE=smoke", f"BUILD={smoke_build.relative_to(ROOT)}")
+    done = make("pdf", "PROFILE=smoke", "SWEEPS=", f"BUILD={smoke_build.relative_to(ROOT)}")
     assert done.returncode == 0, f"make pdf failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     assert done.stderr == "", "WeasyPrint has nothing to complain of"
     for line, lang in zip(done.stdout.splitlines()[-2:], LANGS, strict=True):
@@ -95,7 +95,7 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
 
 def test_a_made_pdf_is_not_made_again(printed):
     before = {name: (printed / name).stat().st_mtime_ns for name in NAMES.values()}
-    done = make("pdf", "PROFILE=smoke", f"BUILD={printed.parent.relative_to(ROOT)}")
+    done = make("pdf", "PROFILE=smoke", "SWEEPS=", f"BUILD={printed.parent.relative_to(ROOT)}")
     assert done.returncode == 0 and {name: (printed / name).stat().st_mtime_ns for name in before} == before
     assert done.stdout.count(" pages, ") == 2, "but said"
 
