@@ -47,7 +47,7 @@ def project_copy(place: Path) -> Path:
     """A copy of the project's sources, to change at will; `make_in` runs make in it."""
     for name in ("book", "cae_lib", "notebooks"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    for name in ("Makefile", "constraints.txt", "environment.py", "pyproject.toml"):
+    for name in ("CITATION.cff", "Makefile", "constraints.txt", "environment.py", "pyproject.toml"):
         shutil.copy2(ROOT / name, place)
     return place
 
