@@ -23,7 +23,7 @@ BASE = "https://example.org/report"
 
 
 def test_a_shrunk_figure_looks_the_same():
-    figure, axes = plt.subplots(figsize=(4, 3))
+    figure, axes = plt.subplots(figsize=(4, 3), facecolor=publish.PAPER, subplot_kw={"facecolor": publish.PAPER})
     points = np.random.default_rng(0).normal(size=(3, 2000))
     axes.scatter(points[0], points[1], c=points[2], cmap="viridis", alpha=0.6, s=8)
     file = io.BytesIO()
@@ -33,6 +33,7 @@ def test_a_shrunk_figure_looks_the_same():
     before, after = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (file.getvalue(), small))
     assert len(small) < len(file.getvalue()) / 2 and before.shape == after.shape
     assert np.abs(before - after).max() <= 24 and np.abs(before - after).mean() < 1
+    assert (before[0, 0] == after[0, 0]).all(), "its paper is the page's"
 
 
 def test_only_rules_that_a_page_can_use_stay():
