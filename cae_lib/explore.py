@@ -30,16 +30,8 @@ from cae_lib.run import Run, write_atomic
 
 COLUMNS = 50  # of images in the picture
 MARKERS = (
-    "circle",
-    "square",
-    "triangle",
-    "inverted_triangle",
-    "diamond",
-    "hex",
-    "star",
-    "plus",
-    "square_pin",
-    "triangle_pin",
+    *("circle", "square", "triangle", "inverted_triangle", "diamond"),
+    *("hex", "star", "plus", "square_pin", "triangle_pin"),
 )
 
 
@@ -61,9 +53,8 @@ def fold(decoder: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
             weight, bias = maps.pop()
             scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)  # (C,)
             shift = layer.bias - layer.running_mean * scale
-            axis = {2: 0, 4: 1}[
-                weight.dim()
-            ]  # of the outputs: linear (out, in), transposed convolution (in, out, k, k)
+            # of the outputs: linear (out, in), transposed convolution (in, out, k, k)
+            axis = {2: 0, 4: 1}[weight.dim()]
             each = weight.shape[axis] // len(scale)  # outputs of one channel
             scale, shift = (values.repeat_interleave(each) for values in (scale, shift))
             maps.append((weight * scale.view(-1, *[1] * (weight.dim() - 1 - axis)), bias * scale + shift))
