@@ -192,7 +192,9 @@ def captions(chapters: list, title: str, selector: str) -> str:
 def print_page(page: BeautifulSoup, name: str, numbers: dict[str, str], edition: Path, tr):
     """A page's text for paper: nothing to click, formulas drawn, headings numbered, links inside the document."""
     chapter = page.select_one("article.bd-article > section")
-    for gone in chapter.select(".headerlink, details.hide, .screen-only, .toctree-wrapper, script, style, button"):
+    for gone in chapter.select(
+        ".headerlink, details.hide, .screen-only, .toctree-wrapper, script, style, link, button"
+    ):
         gone.decompose()
     for cell in chapter.select("div.cell"):
         if not cell.find(["pre", "img", "table", "p"]):

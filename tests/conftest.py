@@ -16,6 +16,13 @@ TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32
 TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """Of tests that run side by side, those that use the smoke report run one after the other: some make it anew."""
+    for item in items:
+        if {"smoke_build", "printed"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("smoke"))
+
+
 @pytest.fixture
 def tiny() -> Config:
     """A configuration that trains in a fraction of a second."""
