@@ -70,7 +70,7 @@ notebooks: $(foreach lang,$(LANGS),$(call executed,$(lang)))  ## train and execu
 	@echo "executed notebooks: $(LANGS:%=$(BUILD)/notebooks/%/)"
 
 test:  ## the tests, with a smoke-sized report (minutes)
-	$(PY) -m pytest -m "not slow" -n $(JOBS) --dist loadgroup
+	$(PY) -m pytest -m "not slow" -n $(JOBS)
 
 test-all:  ## the tests and the slow ones
 	$(PY) -m pytest

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
 from cae_lib.config import Config
@@ -16,11 +17,15 @@ TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32
 TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Of tests that run side by side, those that use the smoke report run one after the other: some make it anew."""
-    for item in items:
-        if {"smoke_build", "printed"} & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("smoke"))
+def pytest_xdist_make_scheduler(config, log):
+    """Files run side by side, but those on the smoke report one after the other: some of their tests make it anew."""
+
+    class ByReport(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return "report" if "smoke_build" in (ROOT / file).read_text(encoding="utf-8") else file
+
+    return ByReport(config, log)
 
 
 @pytest.fixture

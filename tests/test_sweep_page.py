@@ -1,0 +1,64 @@
+"""The page of a sweep: made-up tables of every kind, and the verdicts that the notebook must come to."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+from cae_lib.run import Run
+from tests.conftest import ROOT
+
+WHOLE = dict(validation_mse=0.01, test_mse=0.01, pca_test_mse=0.02, knn_accuracy=0.8, pca_knn_accuracy=0.7)
+KINDS = {  # a sweep's points, what they found, and the verdicts that its page must come to
+    "latent_dim": (
+        [dict(latent_dim=d, seed=s, test_mse=0.1 / d, pca_test_mse=0.2 / d) for s in (1, 2) for d in (16, 4, 64)],
+        dict(sweep_beats_pca=True, sweep_enough=True),
+    ),
+    "latent_dim_too_small": (
+        [dict(latent_dim=d, test_mse=0.3 / d, pca_test_mse=0.2 / d, knn_accuracy=d / 128) for d in (16, 64)],
+        dict(sweep_beats_pca=False, sweep_enough=False),
+    ),
+    "seeds": ([dict(seed=s, test_mse=0.01 + s / 10_000) for s in range(4)], dict(sweep_chance=True)),
+    "seeds_by_chance": ([dict(seed=s, test_mse=0.01 + s / 100) for s in range(4)], dict(sweep_chance=False)),
+    "architecture": (
+        [dict(channels=c, validation_mse=v) for c, v in (("8-16", 0.02), ("32-64", 0.01))],
+        dict(sweep_setting=False),
+    ),
+    "crossed": (
+        [dict(learning_rate=r, batch_size=b, validation_mse=r * b) for r in (1e-3, 1e-2) for b in (50, 100)],
+        dict(sweep_setting=True),
+    ),
+    "one_class": (
+        [dict(normal_class=c, one_class_auroc=0.8 + c / 100, pca_one_class_auroc=0.8) for c in range(10)],
+        dict(sweep_one_class=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, tmp_path, lang):
+    """Every page at once, in one language, in processes side by side: the tables are made up, the verdicts known."""
+    running = {}
+    for name, (points, _) in KINDS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
+        pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
+        measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
+        varied = [k for k in points[0] if k not in measured]
+        facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
+        (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)))
+        words = [sys.executable, "book/execute.py", "notebooks/09_sweep.ipynb", folder / "page.ipynb", "--lang", lang]
+        words += ["--params", "notebooks/params/smoke.yml", "--set", f"sweep={folder}"]
+        running[name] = subprocess.Popen([str(w) for w in words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    for name, process in running.items():
+        assert process.wait() == 0, process.stderr.read()
+        found = {v["key"]: v["holds"] for v in Run(tmp_path / name).metrics["verdicts"]}
+        assert found == KINDS[name][1], name
+        page = nbformat.read(tmp_path / name / "page.ipynb", 4)
+        told = "".join(o.data.get("text/markdown", "") for c in page.cells for o in c.get("outputs", []))
+        assert ("titik" if lang == "id" else "points") in told and "make sweep" in told, "the code is another one"
+        assert not [o for c in page.cells for o in c.get("outputs", []) if o.output_type in ("stream", "error")]
