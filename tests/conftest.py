@@ -1,5 +1,6 @@
 """What several test files share: tiny configurations and the smoke report, made once with `make report`."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -18,12 +19,14 @@ TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Files run side by side, but those on the smoke report one after the other: some of their tests make it anew."""
+    """Files run side by side; of those on the smoke report, one worker has those that make something of it."""
 
     class ByReport(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
-            return "report" if "smoke_build" in (ROOT / file).read_text(encoding="utf-8") else file
+            if "smoke_build" not in (ROOT / file).read_text(encoding="utf-8"):
+                return file
+            return "makers" if Path(file).stem in ("test_notebooks", "test_pdf", "test_sweep_page") else "readers"
 
     return ByReport(config, log)
 
@@ -44,13 +47,11 @@ def smoke_build() -> Path:
     """The folder of a whole report on synthetic garments, both editions and no sweep, made (or found) by make."""
     build = ROOT / "_build" / "smoke"
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    done = subprocess.run(
-        ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    words = ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
+    build.mkdir(parents=True, exist_ok=True)
+    with open(build / "lock", "w") as lock:  # of two workers the second finds what the first one made
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
 
