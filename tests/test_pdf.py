@@ -25,6 +25,8 @@ FRONT = {
     "en": ["Table of contents", "List of figures", "List of tables"],
 }
 CM = 72 / 2.54
+SMOKE = ("PROFILE=smoke", "SWEEPS=", "BUILD=_build/smoke")
+made = {}  # what make said of each language's PDF, made once
 
 
 def make(*words: str) -> subprocess.CompletedProcess:
@@ -32,19 +34,20 @@ def make(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="session")
-def printed(smoke_build) -> Path:
-    """The folder of the smoke report's PDFs, made (or found up to date) by make."""
+each_printed = pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # a minute each
+
+
+@pytest.fixture
+def printed(smoke_build, lang) -> Path:
+    """The folder of the smoke report's PDFs, where that of `lang` is made (or found up to date) by make."""
     try:
         pdf.check_pango()
     except build.BookError as error:
         pytest.skip(str(error))
-    done = make("pdf", "PROFILE=smoke", "SWEEPS=", f"BUILD={smoke_build.relative_to(ROOT)}")
-    assert done.returncode == 0, f"make pdf failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    assert done.stderr == "", "WeasyPrint has nothing to complain of"
-    for line, lang in zip(done.stdout.splitlines()[-2:], LANGS, strict=True):
-        pages = len(PdfReader(smoke_build / "pdf" / NAMES[lang]).pages)
-        assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{NAMES[lang]}", line), "what it made and where"
+    if lang not in made:
+        made[lang] = make(f"{smoke_build.relative_to(ROOT)}/pdf/{NAMES[lang]}", *SMOKE)
+    assert made[lang].returncode == 0, f"make failed:\n{made[lang].stdout[-2000:]}\n{made[lang].stderr[-4000:]}"
+    assert made[lang].stderr == "", "WeasyPrint has nothing to complain of"
     return smoke_build / "pdf"
 
 
@@ -93,14 +96,19 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
 # --- what is in them -----------------------------------------------------------------------------------------
 
 
-def test_a_made_pdf_is_not_made_again(printed):
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", LANGS)
+def test_make_pdf_says_what_it_made_and_makes_no_pdf_again(printed, lang):
+    assert make("pdf", *SMOKE).returncode == 0
     before = {name: (printed / name).stat().st_mtime_ns for name in NAMES.values()}
-    done = make("pdf", "PROFILE=smoke", "SWEEPS=", f"BUILD={printed.parent.relative_to(ROOT)}")
+    done = make("pdf", *SMOKE)
     assert done.returncode == 0 and {name: (printed / name).stat().st_mtime_ns for name in before} == before
+    line, pages = done.stdout.splitlines()[LANGS.index(lang) - 2], len(reader(printed / NAMES[lang]).pages)
+    assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{NAMES[lang]}", line), "what it made and where"
     assert done.stdout.count(" pages, ") == 2, "but said"
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_the_cover_shows_title_placeholders_and_that_the_data_are_synthetic(printed, lang):
     cover = texts(printed / NAMES[lang])[0]
     words = {
@@ -123,7 +131,7 @@ def test_the_cover_shows_title_placeholders_and_that_the_data_are_synthetic(prin
     assert silent == [], "every page says so"
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_the_contents_name_the_page_where_each_heading_stands(printed, lang):
     path = printed / NAMES[lang]
     labels = reader(path).page_labels
@@ -142,7 +150,7 @@ def test_the_contents_name_the_page_where_each_heading_stands(printed, lang):
     assert checked > 60
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_bookmarks_are_the_headings(printed, lang):
     def walk(entries, level=1):
         for entry in entries:
@@ -155,7 +163,7 @@ def test_bookmarks_are_the_headings(printed, lang):
     assert list(walk(reader(printed / NAMES[lang]).outline)) == expected
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_every_caption_stands_once_and_in_order(printed, lang):
     path = printed / NAMES[lang]
     body = squeeze("".join(texts(path)[reader(path).page_labels.index("1") :]))
@@ -166,7 +174,7 @@ def test_every_caption_stands_once_and_in_order(printed, lang):
         assert sorted(places) == places
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_no_interface_and_no_word_of_the_other_language(printed, lang):
     own = " ".join(texts(printed / NAMES[lang]))
     other = next(x for x in LANGS if x != lang)
@@ -175,7 +183,7 @@ def test_no_interface_and_no_word_of_the_other_language(printed, lang):
     assert [word for word in [*foreign, *screen] if word in own] == []
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_no_tex_is_left(printed, lang):
     own = " ".join(texts(printed / NAMES[lang]))
     assert not re.search(r"\\(frac|hat|times|lfloor|begin|sqrt|mathrm|\()|\$[^$\s]+\$", own)
@@ -184,7 +192,7 @@ def test_no_tex_is_left(printed, lang):
 # --- how they are made ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_the_file_says_its_language_title_and_structure(printed, lang):
     root = reader(printed / NAMES[lang]).trailer["/Root"]
     assert root["/Lang"] == lang and root["/MarkInfo"]["/Marked"] and root["/ViewerPreferences"]["/DisplayDocTitle"]
@@ -192,7 +200,7 @@ def test_the_file_says_its_language_title_and_structure(printed, lang):
     assert reader(printed / NAMES[lang]).metadata.title == title
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_every_figure_and_formula_says_what_it_shows_in_the_structure_tree(printed, lang):
     said, kinds = [], set()
 
@@ -215,7 +223,7 @@ def test_every_figure_and_formula_says_what_it_shows_in_the_structure_tree(print
     assert {"/H1", "/H2", "/P", "/L", "/LI", "/Table", "/TH", "/TD", "/Caption", "/Link"} <= kinds
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_every_font_is_embedded_and_none_is_the_machine_s(printed, lang):
     names = set()
     for page in reader(printed / NAMES[lang]).pages:
@@ -257,7 +265,7 @@ def ink(page):
     return found
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@each_printed
 def test_no_text_runs_into_the_margins(printed, lang):
     outside, pieces = [], 0
     for number, page in enumerate(reader(printed / NAMES[lang]).pages, 1):
