@@ -28,6 +28,7 @@ from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
 
 CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
 KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
+GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
 # The child dies with its worker (Linux), so that no orphan goes on training; macOS has no such call.
 CHILD = """
 import ctypes, os, signal, sys
@@ -311,6 +312,7 @@ def run_points(points, client, threads: int, report: Callable, task: Callable = 
     Raises `SweepError` where the scheduler is lost: what is finished stays finished.
     """
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     results = {p: r for p in points if (r := finished(p))} if task is run_point else {}
     failures, deaths, later = {}, dict.fromkeys(points, 0), []
@@ -322,12 +324,15 @@ def run_points(points, client, threads: int, report: Callable, task: Callable = 
     futures = {give(p): p for p in points if p not in results}
     while futures or later:
         if client.status != "running":
-            raise SweepError("the scheduler is gone; what is finished is kept, and the same command goes on")
+            raise SweepError(GONE)
         for future in [f for f in futures if f.done()]:
             point = futures.pop(future)
             error = future.exception() if future.status == "error" else None
             if future.status == "finished":
-                results[point] = future.result()
+                try:
+                    results[point] = future.result()
+                except CommClosedError:
+                    raise SweepError(GONE) from None
                 if task is run_point and not finished(point):  # computed on a disk that this machine does not see
                     save_result(point, results[point])
                 report(results, failures, futures, f"finished {point.name}")

@@ -376,7 +376,7 @@ def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, schedul
         time.sleep(0.05)
     stop(processes[0])
     _, told = driver.communicate(timeout=60)
-    assert driver.returncode == 2 and "the scheduler is gone; what is finished is kept" in told
+    assert driver.returncode == 2 and "the scheduler is gone; what is finished is kept" in told, told
     assert len(list(project.glob("runs/sweeps/s/*/result.json"))) >= 1
 
 
