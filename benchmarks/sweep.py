@@ -1,4 +1,4 @@
-"""What the sweeps' engine costs and bears: `make bench-sweep`, some four minutes on a quiet machine.
+"""What the sweeps' engine costs and bears: `make bench-sweep`, some ten minutes on a quiet machine.
 
 Two workers beside one on the same points, a point's seconds beyond its training, no-op points a second, and
 twelve points whose workers are killed every few seconds. The figures go into one JSON file.
@@ -52,7 +52,7 @@ def speed_up(folder: Path, count: int, rounds: int) -> dict:
             assert len(results) == count and not failures, failures
             seconds[way].append(took)
             if way == "one":
-                beyond += [r["seconds"] - r["training_seconds"] for r in results.values()]
+                beyond += [round(r["seconds"] - r["training_seconds"], 1) for r in results.values()]
             print(f"round {number + 1}, {way}: {count} points in {took:.1f} s", flush=True)
     ratios = {way: [a / b for a, b in zip(seconds[way], seconds["two"], strict=True)] for way in ("one", "both_cores")}
     return {
@@ -60,6 +60,7 @@ def speed_up(folder: Path, count: int, rounds: int) -> dict:
         "speedup_2_workers_rounds": ratios["one"],
         "speedup_over_one_worker_with_both_cores": statistics.median(ratios["both_cores"]),
         "overhead_s_per_point": statistics.median(beyond),
+        "overhead_s_of_each_point": beyond,  # the first in each round brings its worker's server with it
         "seconds": seconds,
     }
 
@@ -98,21 +99,21 @@ def killed_workers(folder: Path, count: int, every: float) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--points", type=int, default=4, help="trainings in each measurement of the speed-up")
+    parser.add_argument("--points", type=int, default=8, help="trainings in each measurement of the speed-up")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = throughput(Path(folder) / "none", 1_000)
-        print(f"1,000 no-op points: {found['points_per_s']:.0f} a second", flush=True)
-        found |= speed_up(Path(folder), options.points, options.rounds)
-        print(f"beyond its training a point takes {found['overhead_s_per_point']:.1f} s", flush=True)
-        found["killed_workers"] = killed_workers(Path(folder) / "killed", 12, 5.0)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
-    for name in ("speedup_2_workers", "speedup_over_one_worker_with_both_cores", "overhead_s_per_point"):
-        print(f"{name:<42}{found[name]:.2f}")
-    print(f"{'points_per_s':<42}{found['points_per_s']:.0f}")
-    print(f"{'killed workers':<42}{found['killed_workers']}")
+    found = {}
+
+    def keep(more: dict) -> None:  # what has been measured is kept, whatever becomes of the rest
+        found.update(more)
+        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        print(*(f"{name:<42}{value}" for name, value in more.items()), sep="\n", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        keep(throughput(Path(folder) / "none", 1_000))
+        keep(speed_up(Path(folder), options.points, options.rounds))
+        keep({"killed_workers": killed_workers(Path(folder) / "killed", 12, 5.0)})
     print(f"written to {options.out}")
 
 

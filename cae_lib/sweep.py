@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,17 +28,6 @@ from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
 CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
 KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
 GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
-# The child dies with its worker (Linux), so that no orphan goes on training; macOS has no such call.
-CHILD = """
-import ctypes, os, signal, sys
-sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
-with __import__("contextlib").suppress(AttributeError, OSError):
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv.pop(1)):
-    sys.exit("the worker died before its notebook began")
-from papermill.cli import papermill
-papermill()
-"""
 
 
 class SweepError(UserError):
@@ -186,6 +174,8 @@ def run_point(point: Point, threads: int) -> dict:
     """
     from distributed import get_worker
 
+    from cae_lib import prefork
+
     run = Run(point.directory)
     if result := finished(point):
         return result
@@ -196,19 +186,13 @@ def run_point(point: Point, threads: int) -> dict:
         log = run.path / "log.txt"
         write_atomic(run.path / "parameters.yml", yaml.safe_dump(point.values | {"run": str(run.path)}))
         words = [project_path(point.notebook), run.path / "point.ipynb", "-f", run.path / "parameters.yml"]
-        options = ["--kernel", "python3", "--language", "python", "--no-progress-bar", "--cwd", project_path(".")]
-        root = str(project_path(".").resolve())
-        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        with open(log, "wb") as file:
-            done = subprocess.run(
-                [sys.executable, "-c", CHILD, str(os.getpid()), *map(str, words + options)],
-                env=os.environ | {"OMP_NUM_THREADS": str(threads or get_worker().state.nthreads), "PYTHONPATH": paths},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                pass_fds=[claim],  # the claim lasts as long as the notebook's process, whatever becomes of the worker
-            )
-        if done.returncode:
-            raise SweepError(f"{point.name}: the notebook ended with code {done.returncode}\n{_tail(log)}")
+        words += ["--kernel", "python3", "--language", "python", "--no-progress-bar", "--cwd", project_path(".")]
+        folder = project_path(".").resolve()
+        # The claim lasts as long as the notebook's processes, whatever becomes of the worker.
+        threads = threads or get_worker().state.nthreads
+        code = prefork.execute([str(word) for word in words], folder, threads, log, claim)
+        if code:
+            raise SweepError(f"{point.name}: the notebook ended with code {code}\n{_tail(log)}")
         metrics = run.metrics
         if missing := [name for name in point.metrics if name not in metrics]:
             raise SweepError(f"{point.name}: metrics: the notebook left no {missing[0]} in {run.path / 'metrics.json'}")
@@ -258,13 +242,18 @@ def _tail(path: Path, lines: int = 12) -> str:
 def cluster(address: str | None, workers: int, resource: str = "training"):
     """A client of the scheduler at `address`, or of a cluster of its own with `workers` processes on this machine.
 
-    Raises `SweepError` where nobody answers at the address.
+    Raises `SweepError` where nobody answers at the address, or no longer.
     """
     import dask
     from distributed import Client, LocalCluster
+    from distributed.comm import CommClosedError
 
-    quiet = {"distributed.scheduler.allowed-failures": 20, "distributed.logging.distributed": "critical"}
-    with dask.config.set(quiet):
+    settings = {
+        "distributed.scheduler.allowed-failures": 20,
+        "distributed.logging.distributed": "critical",
+        "distributed.worker.profile.enabled": False,  # of threads that wait for a notebook: 3 % of a core
+    }
+    with dask.config.set(settings):
         if address:
             try:
                 client = Client(address, timeout="10s", set_as_default=False)
@@ -274,8 +263,11 @@ def cluster(address: str | None, workers: int, resource: str = "training"):
                     f"`dask scheduler` and workers with `dask worker ADDRESS --nthreads 1 --resources {resource}=1`, "
                     f"or leave SCHEDULER out"
                 ) from None
-            with client:
-                yield client
+            try:
+                with client:
+                    yield client
+            except CommClosedError:
+                raise SweepError(GONE) from None
         else:
             options = dict(threads_per_worker=1, memory_limit=0, resources={resource: 1}, silence_logs="CRITICAL")
             dashboard = ":0" if _installed("bokeh") else None
@@ -308,14 +300,14 @@ def resources(client) -> dict:
 def run_points(points, client, threads: int, report: Callable, task: Callable = run_point) -> tuple[dict, dict]:
     """Run the points that have no result; results and failures, both by point; `report` is told of each change.
 
-    A point whose worker died is given again; one that another driver executes is looked at again until it is done.
-    Raises `SweepError` where the scheduler is lost: what is finished stays finished.
+    A point whose worker died is given again, and a cluster of its own is kept at its number of workers; a point that
+    another driver executes is looked at again until it is done. Raises `SweepError` where the scheduler is lost: what
+    is finished stays finished.
     """
     from distributed import KilledWorker
-    from distributed.comm import CommClosedError
 
     results = {p: r for p in points if (r := finished(p))} if task is run_point else {}
-    failures, deaths, later = {}, dict.fromkeys(points, 0), []
+    failures, deaths, later, looked, alone = {}, dict.fromkeys(points, 0), [], time.monotonic(), False
     needed = resources(client)
 
     def give(point):
@@ -329,10 +321,7 @@ def run_points(points, client, threads: int, report: Callable, task: Callable = 
             point = futures.pop(future)
             error = future.exception() if future.status == "error" else None
             if future.status == "finished":
-                try:
-                    results[point] = future.result()
-                except CommClosedError:
-                    raise SweepError(GONE) from None
+                results[point] = future.result()
                 if task is run_point and not finished(point):  # computed on a disk that this machine does not see
                     save_result(point, results[point])
                 report(results, failures, futures, f"finished {point.name}")
@@ -351,8 +340,16 @@ def run_points(points, client, threads: int, report: Callable, task: Callable = 
         for item in [i for i in later if i[0] < time.monotonic()]:
             later.remove(item)
             futures[give(item[1])] = item[1]
+        if time.monotonic() > looked + 2:
+            looked = time.monotonic()
+            if client.cluster:
+                client.cluster.scale(len(client.cluster.worker_spec))  # one killed while it starts is lost to Dask
+            elif alone != (alone := not client.nthreads()):
+                report(
+                    results, failures, futures, "no worker is there: waiting for one" if alone else "a worker is there"
+                )
         report(results, failures, futures, None)
-        time.sleep(0.05)
+        time.sleep(0.1)
     return results, failures
 
 

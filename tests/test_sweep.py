@@ -1,6 +1,5 @@
 """Sweeps: what a file may say, and real Dask schedulers and workers on loopback, with their deaths."""
 
-import ast
 import csv
 import json
 import os
@@ -13,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import dask
 import nbformat
 import numpy as np
 import pytest
@@ -248,11 +248,32 @@ def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
         assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
 
 
-def test_the_slurm_script_of_the_readme_is_python():
-    text = (ROOT / "README.md").read_text()
-    (script,) = re.findall(r"```python\n(from dask_jobqueue.*?)```", text, flags=re.S)
-    called = [n for n in ast.walk(ast.parse(script)) if isinstance(n, ast.Call)]
-    assert {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in called} >= {"SLURMCluster", "scale", "input"}
+def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_sweep(project):
+    """Slurm itself is not here: in sbatch's place stands one that runs the job on this machine, as a node would."""
+    (script,) = re.findall(r"```python\n(from dask_jobqueue.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    with socket.socket() as free:  # the README's port may be taken, and one job is enough
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = script.replace("8786", str(port)).replace("jobs=8", "jobs=1")
+    tools = project / "bin"
+    tools.mkdir()
+    (tools / "sbatch").write_text(f'#!/bin/sh\ncp "$1" {project}/job\nbash "$1" 2>log &\necho Submitted batch job 1\n')
+    (tools / "scancel").write_text("#!/bin/sh\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    cluster = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True, **pipes)
+    try:
+        write(project, seeds=None)
+        done = command("s", "--profile", "tiny", "--scheduler", f"tcp://localhost:{port}")
+        assert done.returncode == 0 and executions(project) == [1, 1], done.stderr
+        job = (project / "job").read_text()
+        assert {"#SBATCH --cpus-per-task=4", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00"} <= set(job.splitlines())
+        assert "--nthreads 4" in job and "--resources training=1" in job
+        assert cluster.communicate("\n", timeout=60)[1] == "" and cluster.returncode == 0
+    finally:
+        stop(cluster)
 
 
 # --- one point --------------------------------------------------------------------------------------------------
@@ -400,6 +421,35 @@ def die_once(point, threads):
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return {"point": point.name}
+
+
+def name_of(point, threads):
+    """A task that takes no time."""
+    return {"point": point.name}
+
+
+def test_a_worker_that_its_nanny_could_not_start_again_is_replaced(project):
+    """As when it is killed while it starts: Dask then gives it up, and without a worker a sweep would wait for ever."""
+    write(project, seeds=None)
+    points = read_sweep("s", "tiny").points
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), sweep.cluster(None, workers=1) as client:
+        client.wait_for_workers(1)
+        client.cluster.sync(client.cluster.workers[0].close, reason="nanny-instantiate-failed")
+        results, failures = run_points(points, client, 1, silent, task=name_of)
+    assert not failures and {r["point"] for r in results.values()} == {p.name for p in points}
+
+
+def test_waiting_for_a_worker_is_told(project, scheduler):
+    address, processes = scheduler
+    write(project, seeds=None)
+    stop(processes[1])
+    words = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while "no worker is there: waiting for one" not in (line := driver.stdout.readline()):
+        assert line, "the driver has ended"
+    processes.append(start_worker(address))
+    rest, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0 and "a worker is there" in rest and "2 of 2 points finished" in rest, rest
 
 
 @pytest.mark.slow
