@@ -93,7 +93,7 @@ bench: env  ## measure the training beside the textbook loop (six minutes on a q
 
 sweep: env  ## run what is missing of a sweep, and the report with its page: SWEEP=latent_dim (SCHEDULER=tcp://host:8786)
 	@$(PY) -m cae_lib sweep "$(SWEEP)" --profile $(PROFILE) $(SCHEDULER:%=--scheduler %) $(WORKERS:%=--workers %)
-	@MAKEFLAGS= $(MAKE) report PROFILE=$(PROFILE) LANGS="$(LANGS)" BUILD="$(BUILD)" JOBS=$(JOBS) BASE_URL="$(BASE_URL)"
+	@MAKEFLAGS=--no-print-directory $(MAKE) report PROFILE=$(PROFILE) LANGS="$(LANGS)" BUILD="$(BUILD)" JOBS=$(JOBS) BASE_URL="$(BASE_URL)"
 	@echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/09_sweep_$(SWEEP).html)"
 
 bench-sweep: env  ## measure the sweeps: two workers beside one, overhead, thousands of points, killed workers

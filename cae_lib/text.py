@@ -218,7 +218,7 @@ class Page:
 
     def _cell(self, value, digits, column) -> str:
         if isinstance(value, str):
-            return value.replace("|", "\\|")
+            return value.replace("|", "\\|").replace("± ", "±\N{NO-BREAK SPACE}")  # a line may end before the sign only
         is_float = isinstance(value, float)
         return self.number(value, (digits if isinstance(digits, int) else digits.get(column, 4)) if is_float else None)
 
