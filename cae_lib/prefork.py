@@ -1,10 +1,8 @@
-"""Papermill in processes forked from one that has imported what every notebook imports: `execute`.
+"""Papermill in processes forked from one that has imported what notebooks import: half of a small training's time.
 
-A notebook takes two processes, papermill's and its kernel's, and importing papermill, torch and scikit-learn in them
-takes longer than all else about a small training. Here one process has imported them. While it has a single thread it
-forks papermill's, which forks the kernel's before it starts any; a crash or a kill takes these two alone. Modules of
-the project are not among the imported: each notebook reads them as they are on disk. Linux only, as Apple's
-frameworks do not bear a fork; elsewhere papermill starts from nothing.
+That one, a server, forks papermill's process and this the kernel's, each before it starts a thread; a crash or a kill
+takes these two alone. The project's modules are not imported before: each notebook reads them as they are on disk.
+Linux only, as Apple's frameworks do not bear a fork; elsewhere papermill starts from nothing.
 """
 
 import ctypes
@@ -21,8 +19,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
-from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner  # noqa: E402
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 IMPORTED = (
     *("papermill.cli", "ipykernel.kernelapp", "IPython.display", "pandas", "torch._inductor.config"),
@@ -34,15 +31,18 @@ _servers = threading.local()  # a server executes one notebook at a time, so eac
 def execute(words: list[str], folder: Path, threads: int, log: Path, held: int) -> int:
     """`papermill WORDS` in a folder with so many threads, all that it says into the log; its exit code.
 
-    The open file `held` stays open in papermill's process and the kernel's: a lock on it lasts as long as they do. On
-    Linux they die with the calling thread. A code below zero is the signal that killed papermill.
+    The open file `held` stays open in papermill's process, on Linux in the kernel's too: a lock on it lasts as long.
+    There both die with the calling thread. A code below zero is the signal that killed papermill.
     """
     paths = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
     with open(log, "wb") as file:
         if sys.platform == "linux":
             server = getattr(_servers, "server", None)
-            if server is None or server.environment != environment or server.folder != folder:
+            if server and (server.folder, server.environment) != (folder, environment):
+                server.close()
+                server = None
+            if server is None:
                 _servers.server = server = Server(folder, environment)
             return server.execute(words, file.fileno(), held)
         program = [sys.executable, "-m", "papermill", *words]
@@ -72,14 +72,20 @@ class Server:
             answer = b""
         if not answer:
             _servers.server = None
-            return self.process.wait() or 1
+            self.close()
+            return self.process.returncode or 1
         return int(answer)
+
+    def close(self) -> None:
+        self.asked.close()  # at which it ends
+        self.process.wait()
 
 
 def serve(asked: int, parent: int) -> None:
     """Import, then execute one notebook after the other, until the thread that asks is gone."""
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; who asks decides
+    sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
     for name in IMPORTED:
         importlib.import_module(name)
     with socket.socket(fileno=asked) as channel:

@@ -26,7 +26,7 @@ NOTEBOOKS |= {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ip
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "text", "plots", "explore")
-ORDER += ("sweep", "__main__")
+ORDER += ("prefork", "sweep", "__main__")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
