@@ -25,6 +25,7 @@ IMPORTED = (
     *("papermill.cli", "ipykernel.kernelapp", "IPython.display", "pandas", "torch._inductor.config"),
     *("sklearn.decomposition", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics", "sklearn.neighbors"),
 )
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Dask's workers have set all of them to one
 _servers = threading.local()  # a server executes one notebook at a time, so each thread has its own
 
 
@@ -35,7 +36,7 @@ def execute(words: list[str], folder: Path, threads: int, log: Path, held: int) 
     There both die with the calling thread. A code below zero is the signal that killed papermill.
     """
     paths = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
+    environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": paths}
     with open(log, "wb") as file:
         if sys.platform == "linux":
             server = getattr(_servers, "server", None)

@@ -110,8 +110,8 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
         shown = [o.data for c in nbformat.read(out, 4).cells if c.cell_type == "code" for o in c.outputs]
         pages.append("\n".join(data["text/markdown"] for data in shown))
     shares = [100 * share for share in knn]
-    assert f"| {statistics.mean(mse):.6f} ± {statistics.stdev(mse):.6f} | 3 |" in pages[0]
-    assert f"| {statistics.mean(shares):.3f}% ± {statistics.stdev(shares):.3f}% | 3 |" in pages[0]
+    assert f"| {statistics.mean(mse):.6f} ±\N{NO-BREAK SPACE}{statistics.stdev(mse):.6f} | 3 |" in pages[0]
+    assert f"| {statistics.mean(shares):.3f}% ±\N{NO-BREAK SPACE}{statistics.stdev(shares):.3f}% | 3 |" in pages[0]
     assert "seeds 42, 43, 44" in pages[0] and "Those that turn: it is sharp." in pages[0]
     assert "±" not in pages[1] and "--seed 43" in pages[1] and "`make report` again" in pages[1]
 

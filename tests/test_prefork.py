@@ -58,6 +58,7 @@ def test_a_notebook_runs_in_its_folder_with_its_threads_and_the_project_as_it_is
 ):
     if system != "linux":
         monkeypatch.setattr(prefork.sys, "platform", system)
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")  # as in a worker of Dask's; torch heeds it
     assert execute(ASK, TELL, threads=2)[0] == 0
     told = facts(folder)
     assert told["folder"] == str(folder) and told["threads"] == "2" and told["torch"] == 2 and told["main"]
