@@ -69,9 +69,8 @@ pdf: $(PDFS)  ## print the report: _build/pdf/laporan-id.pdf and report-en.pdf, 
 notebooks: $(foreach lang,$(LANGS),$(call executed,$(lang)))  ## train and execute the notebooks
 	@echo "executed notebooks: $(LANGS:%=$(BUILD)/notebooks/%/)"
 
-# One process more than JOBS: while one makes the smoke-sized report another waits for it, and a sweep's tests wait often.
 test:  ## the tests, with a smoke-sized report (minutes)
-	$(PY) -m pytest -m "not slow" -n $$(($(JOBS) + 1))
+	$(PY) -m pytest -m "not slow" -n $(JOBS)
 
 test-all:  ## the tests and the slow ones
 	$(PY) -m pytest

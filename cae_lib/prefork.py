@@ -16,14 +16,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-IMPORTED = (
-    *("papermill.cli", "ipykernel.kernelapp", "IPython.display", "pandas", "torch._inductor.config"),
-    *("sklearn.decomposition", "sklearn.linear_model", "sklearn.manifold", "sklearn.metrics", "sklearn.neighbors"),
+ALWAYS = ("papermill.cli", "ipykernel.kernelapp", "IPython.display")
+WITH_CAE_LIB = (  # where the notebook uses it
+    *("pandas", "torch._inductor.config", "sklearn.decomposition", "sklearn.linear_model", "sklearn.manifold"),
+    *("sklearn.metrics", "sklearn.neighbors"),
 )
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Dask's workers have set all of them to one
 _servers = threading.local()  # a server executes one notebook at a time, so each thread has its own
@@ -87,14 +89,18 @@ def serve(asked: int, parent: int) -> None:
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; who asks decides
     sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
-    for name in IMPORTED:
+    for name in ALWAYS:
         importlib.import_module(name)
     with socket.socket(fileno=asked) as channel:
         while True:
             message, files, _, _ = socket.recv_fds(channel, 1 << 16, 2)
             if not message:
                 return
-            process = Forked(run_papermill, json.loads(message), files[0])
+            words = json.loads(message)
+            with suppress(OSError):  # papermill says what is wrong with the file
+                for name in WITH_CAE_LIB if b"cae_lib" in Path(words[0]).read_bytes() else ():
+                    importlib.import_module(name)
+            process = Forked(run_papermill, words, files[0])
             for file in files:
                 os.close(file)
             channel.send(str(process.wait()).encode())

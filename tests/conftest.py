@@ -19,13 +19,17 @@ TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Files run side by side; of those on the smoke report, one worker has those that make something of it."""
+    """Tests run side by side, those with a fixture for their file together; so do those on the smoke report.
+
+    Of these, one worker has those that make something of it. What belongs together is begun first.
+    """
 
     class ByReport(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
-            if "smoke_build" not in (ROOT / file).read_text(encoding="utf-8"):
-                return file
+            text = (ROOT / file).read_text(encoding="utf-8")
+            if "smoke_build" not in text:
+                return file if 'scope="module"' in text else nodeid
             return "makers" if Path(file).stem in ("test_notebooks", "test_pdf", "test_sweep_page") else "readers"
 
     return ByReport(config, log)

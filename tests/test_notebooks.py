@@ -52,16 +52,14 @@ def test_every_notebook_is_executed_in_both_languages(smoke_build):
         }
 
 
-def test_executed_once_more_the_notebooks_show_the_same(smoke_build):
+@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # they differ in words alone
+def test_executed_once_more_the_notebooks_show_the_same(smoke_build, lang):
+    folder = smoke_build / "notebooks" / lang
     nbval = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    nbval += ["--nbval", "--nbval-cell-timeout=300"]
-    running = {lang: begin(*nbval, smoke_build / "notebooks" / lang) for lang in ("id", "en")}  # both at once
-    for lang, process in running.items():
-        told, _ = process.communicate()
-        assert process.returncode == 0, told[-6000:]
-        paths = (smoke_build / "notebooks" / lang).glob("*.ipynb")
-        cells = [c for p in paths for c in nbformat.read(p, 4).cells if c.cell_type == "code"]
-        assert f"{len(cells)} passed" in told
+    told, _ = (process := begin(*nbval, "--nbval", "--nbval-cell-timeout=300", folder)).communicate()
+    assert process.returncode == 0, told[-6000:]
+    cells = [c for p in folder.glob("*.ipynb") for c in nbformat.read(p, 4).cells if c.cell_type == "code"]
+    assert f"{len(cells)} passed" in told
 
 
 def test_nothing_is_printed_but_what_the_page_says(smoke_build):

@@ -74,7 +74,7 @@ def test_notebooks_share_nothing_but_what_is_imported(execute, folder):
         seen.append(facts(folder))
     assert len({told["pid"] for told in seen}) == len({told["parent"] for told in seen}) == 2
     assert seen[0]["x"] != seen[1]["x"], "the same random state in each"
-    assert execute("import sys; assert 'torch' in sys.modules and 'cae_lib.model' not in sys.modules")[0] == 0
+    assert execute("import sys; assert 'torch' in sys.modules; assert 'cae_lib.model' not in sys.modules")[0] == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked here")

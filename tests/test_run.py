@@ -343,7 +343,7 @@ def train_command(path) -> list[str]:
     return [sys.executable, "-m", "cae_lib", "train", "--run", str(path), *(f.strip("()") for f in flags)]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(25, marks=pytest.mark.slow)])
 def test_killed_at_random_instants_it_resumes_and_ends_with_the_same_bits(tmp_path, kills):
     whole = Run(tmp_path / "whole")
     subprocess.run(train_command(whole.path), check=True, capture_output=True, cwd=ROOT)
