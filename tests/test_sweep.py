@@ -271,7 +271,8 @@ def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_swee
         job = (project / "job").read_text()
         assert {"#SBATCH --cpus-per-task=4", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00"} <= set(job.splitlines())
         assert "--nthreads 4" in job and "--resources training=1" in job
-        assert cluster.communicate("\n", timeout=60)[1] == "" and cluster.returncode == 0
+        told = cluster.communicate("\n", timeout=60)[1]
+        assert cluster.returncode == 0 and "Traceback" not in told, told
     finally:
         stop(cluster)
 
