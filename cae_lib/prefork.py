@@ -1,4 +1,4 @@
-"""Papermill in processes forked from one that has imported what notebooks import: half of a small training's time.
+"""Papermill in processes forked from one that has imported what notebooks import, which takes seconds.
 
 That one, a server, forks papermill's process and this the kernel's, each before it starts a thread; a crash or a kill
 takes these two alone. The project's modules are not imported before: each notebook reads them as they are on disk.
