@@ -25,17 +25,40 @@ from torch import Tensor
 from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError, UserError, project_path
 
-SHA256 = {  # of Fashion-MNIST's decompressed content; mirrors recompress, so the sums of the .gz files differ
-    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
-SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-PACKAGE = "dataset-fashion-mnist"  # Debian's and Ubuntu's
-FILES = tuple(SHA256)  # the four names that every dataset of this family has
+FILES = (  # the four names that every dataset of this family has
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+)
 PINS = "SHA256SUMS"  # beside the cached files of a dataset whose hashes are not written down here
-UPSTREAM = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A dataset of the family as others publish it: what is known of its files, and where they can be had."""
+
+    torchvision: str  # its class there, which knows mirrors and the MD5 of each packed file
+    sha256: tuple[str, ...] = ()  # of FILES, decompressed; mirrors recompress, so the sums of the .gz files differ
+    folder: Path | None = None  # where the system's package puts it
+    package: str | None = None  # Debian's and Ubuntu's
+    urls: tuple[str, ...] = ()  # beside torchvision's mirrors
+
+
+PUBLISHED = {
+    "fashion-mnist": Published(
+        torchvision="FashionMNIST",
+        sha256=(
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+        folder=Path("/usr/share/datasets/fashion-mnist"),
+        package="dataset-fashion-mnist",
+        urls=("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",),
+    ),
+    "mnist": Published(torchvision="MNIST"),
+    "kmnist": Published(torchvision="KMNIST"),
+}
 
 
 class DataError(UserError):
@@ -121,12 +144,13 @@ def find(data_dir: str | Path | None = None, dataset: str = "fashion-mnist") -> 
             return folder if known_sha256(dataset) else _keep(folder, cache, dataset), name
         except (DataError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
             failures.append(f"  - {name}: {error}")
-    fashion = dataset == "fashion-mnist"
+    published = PUBLISHED[dataset]
+    packing = "as they are or as .gz" if published.sha256 else "as .gz, as they are published"
     raise DataError(
         f"{subject.find(dataset).name['en']} could not be had from any source:\n" + "\n".join(failures) + "\n"
-        f"Ways out: connect to a network and try again; or put the four files ({'as they are or as .gz' * fashion}"
-        f"{'as .gz, as they are published' * (not fashion)}) into {cache}, or into a folder that CAE_DATA_DIR names"
-        + (f"; or install the package {PACKAGE} (Debian, Ubuntu)." if fashion else ".")
+        f"Ways out: connect to a network and try again; or put the four files ({packing}) into {cache}, or into a "
+        f"folder that CAE_DATA_DIR names"
+        + (f"; or install the package {published.package} (Debian, Ubuntu)." if published.package else ".")
     )
 
 
@@ -145,13 +169,13 @@ def read_file(folder: Path, name: str) -> tuple[bytes, Path]:
 def read_verified(folder: Path, name: str, dataset: str = "fashion-mnist") -> bytes:
     """The decompressed content of one IDX file; `DataError` unless its SHA-256 is the known one.
 
-    Of MNIST and KMNIST, torchvision knows the MD5 of each packed file. A packed file that has it is trusted, and the
-    SHA-256 of its content is then pinned beside the cache: from there on, that decides.
+    Of a dataset without hashes in PUBLISHED, torchvision knows the MD5 of each packed file. A packed file that has it
+    is trusted, and the SHA-256 of its content is then pinned beside the cache: from there on, that decides.
     """
     content, path = read_file(folder, name)
     found, known = hashlib.sha256(content).hexdigest(), known_sha256(dataset).get(name)
     if found == known or (
-        dataset != "fashion-mnist"
+        not PUBLISHED[dataset].sha256
         and path.suffix == ".gz"
         and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == _torchvision(dataset)[1][path.name]
     ):
@@ -165,25 +189,25 @@ def read_verified(folder: Path, name: str, dataset: str = "fashion-mnist") -> by
 
 
 def known_sha256(dataset: str) -> dict[str, str]:
-    """Of each decompressed file: written down above for Fashion-MNIST, else pinned beside the cache, else nothing."""
-    if dataset == "fashion-mnist":
-        return dict(SHA256)
+    """Of each decompressed file: as PUBLISHED has it, else as it was pinned beside the cache, else nothing."""
+    if digests := PUBLISHED[dataset].sha256:
+        return dict(zip(FILES, digests, strict=True))
     path = project_path("data") / dataset / PINS
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def _sources(dataset: str, cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
-    fashion = dataset == "fashion-mnist"
+    published = PUBLISHED[dataset]
     if data_dir:
         yield "CAE_DATA_DIR", lambda: project_path(data_dir)
     yield "cache", lambda: cache
-    if fashion:
-        yield "system folder", lambda: SYSTEM_FOLDER
-    for url in (*_torchvision(dataset)[0], *([UPSTREAM] if fashion else ())):
+    if published.folder:
+        yield "system folder", lambda: published.folder
+    for url in (*_torchvision(dataset)[0], *published.urls):
         yield f"download from {url}", lambda url=url: _download(url, cache, dataset)
-    if fashion and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        yield f"package {PACKAGE}", lambda: _unpack_package(cache)
+    if published.package and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        yield f"package {published.package}", lambda: _unpack_package(cache, dataset)
 
 
 def _torchvision(dataset: str) -> tuple[list[str], dict[str, str]]:
@@ -199,8 +223,7 @@ def _torchvision(dataset: str) -> tuple[list[str], dict[str, str]]:
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _torchvision.keep = library  # the declarations last as long as this object
         import torchvision.datasets
-    names = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "kmnist": "KMNIST"}
-    source = getattr(torchvision.datasets, names[dataset])
+    source = getattr(torchvision.datasets, PUBLISHED[dataset].torchvision)
     return list(source.mirrors), dict(source.resources)
 
 
@@ -213,27 +236,28 @@ def _download(url: str, cache: Path, dataset: str) -> Path:
         return _keep(Path(temporary), cache, dataset)
 
 
-def _unpack_package(cache: Path) -> Path:
+def _unpack_package(cache: Path, dataset: str) -> Path:
     """Debian's package, downloaded and unpacked without installing it, with apt folders of our own: no root."""
+    published = PUBLISHED[dataset]
     with tempfile.TemporaryDirectory() as temporary:
-        print(f"getting the package {PACKAGE}", flush=True)
+        print(f"getting the package {published.package}", flush=True)
         lists, archives = Path(temporary, "lists"), Path(temporary, "archives")
         (lists / "partial").mkdir(parents=True), (archives / "partial").mkdir(parents=True)
         apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
         apt += ["-o", "APT::Sandbox::User="]
-        for step in (["update"], ["download", PACKAGE]):
+        for step in (["update"], ["download", published.package]):
             done = subprocess.run(apt + step, cwd=temporary, capture_output=True, text=True, timeout=600)
             if done.returncode:
                 raise DataError(f"apt-get {step[0]} failed: {(done.stderr.strip() or 'no message')[-200:]}")
         (package,) = Path(temporary).glob("*.deb")
         subprocess.run(["dpkg-deb", "-x", package, temporary], check=True, capture_output=True)
-        return _keep(Path(temporary, *SYSTEM_FOLDER.parts[1:]), cache, "fashion-mnist")
+        return _keep(Path(temporary, *published.folder.parts[1:]), cache, dataset)
 
 
 def _keep(folder: Path, cache: Path, dataset: str) -> Path:
     """Verified content only enters the cache, each file whole or not at all."""
     contents = {name: read_verified(folder, name, dataset) for name in FILES}
-    if dataset != "fashion-mnist":  # as `sha256sum --check` reads it
+    if not PUBLISHED[dataset].sha256:  # as `sha256sum --check` reads it
         pins = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
         contents[PINS] = "".join(pins).encode()
     cache.mkdir(parents=True, exist_ok=True)

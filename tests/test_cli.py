@@ -1,5 +1,6 @@
 """`python -m cae_lib` as a shell meets it: exit codes, one-line messages, nothing trained twice, nothing lost."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -190,7 +191,8 @@ def test_fetch_in_vain_lists_the_ways_out_with_code_2(tmp_path, monkeypatch, cap
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CAE_DATA_DIR", raising=False)
-    monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "nowhere")
+    elsewhere = dataclasses.replace(data.PUBLISHED["fashion-mnist"], folder=tmp_path / "nowhere")
+    monkeypatch.setitem(data.PUBLISHED, "fashion-mnist", elsewhere)
     monkeypatch.chdir(tmp_path)
     code, out, err = told(capsys, "fetch")
     assert code == 2 and "is whole" not in out and err.startswith("DataError: ")

@@ -8,7 +8,6 @@ import dataclasses
 import gzip
 import hashlib
 import http.server
-import json
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from cae_lib.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN, TEST = 200, 30  # images of the made dataset
-WHOLE = tuple(data.SHA256)
+WHOLE = data.FILES
 SMALL = dict(train_size=100, validation_size=40, test_size=20)
 
 
@@ -59,6 +58,9 @@ def numbers_of(images: torch.Tensor) -> list[int]:
     return [256 * int(i[0, 0, 0]) + int(i[0, 0, 1]) for i in images]
 
 
+MADE_SHA256 = tuple(hashlib.sha256(FILES[name]).hexdigest() for name in WHOLE)
+
+
 def lay(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -70,12 +72,17 @@ def packed(files: dict[str, bytes] = FILES) -> dict[str, bytes]:
     return {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
 
 
+def know(monkeypatch, **facts) -> None:
+    """Other facts about Fashion-MNIST than the published ones."""
+    changed = dataclasses.replace(data.PUBLISHED["fashion-mnist"], **facts)
+    monkeypatch.setitem(data.PUBLISHED, "fashion-mnist", changed)
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty machine: the made dataset's hashes, no environment variable, no system folder, no network, no apt."""
-    monkeypatch.setattr(data, "SHA256", {name: hashlib.sha256(FILES[name]).hexdigest() for name in WHOLE})
-    monkeypatch.setattr(data, "SYSTEM_FOLDER", tmp_path / "usr" / "share")
-    monkeypatch.setattr(data, "UPSTREAM", "http://127.0.0.1:9/")  # nothing listens on the port of `discard`
+    nobody = "http://127.0.0.1:9/"  # nothing listens on the port of `discard`
+    know(monkeypatch, sha256=MADE_SHA256, folder=tmp_path / "usr" / "share", urls=(nobody,))
     monkeypatch.setattr(data, "_torchvision", lambda dataset: ([], {}))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("no_proxy", "*")
@@ -190,7 +197,8 @@ def test_without_apt_and_without_the_variable_their_lines_are_missing(place):
 
 
 def test_the_first_whole_source_wins(place, serve, monkeypatch):
-    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
+    url = serve(packed())
+    know(monkeypatch, urls=(url,))
     places = {
         "CAE_DATA_DIR": place / "mine",
         "cache": place / "data" / "fashion-mnist",
@@ -202,7 +210,7 @@ def test_the_first_whole_source_wins(place, serve, monkeypatch):
     for name, folder in places.items():
         assert data.find() == (folder, name)
         (folder / WHOLE[0]).unlink()
-    assert data.find() == (places["cache"], f"download from {data.UPSTREAM}")
+    assert data.find() == (places["cache"], f"download from {url}")
     assert cache_is_whole(place)
 
 
@@ -244,8 +252,8 @@ def test_a_damaged_folder_is_refused_and_the_next_source_is_used(place, monkeypa
         monkeypatch.setenv("CAE_DATA_DIR", str(folder))
     with pytest.raises(data.DataError, match=rf"  - {source}: {folder}/\S+ is (missing|not )"):
         data.find()
-    lay(data.SYSTEM_FOLDER)
-    assert data.find() == (data.SYSTEM_FOLDER, "system folder")
+    whole = lay(place / "usr" / "share")
+    assert data.find() == (whole, "system folder")
 
 
 def stops_half_way(content: bytes):
@@ -276,20 +284,21 @@ def test_a_bad_download_is_refused_and_the_next_mirror_is_tried(place, serve, mo
     with pytest.raises(data.DataError, match=f"  - download from {bad}: .+"):
         data.find()
     assert cache_is_empty(place), "nothing unverified may lie in the cache"
-    monkeypatch.setattr(data, "UPSTREAM", good)
+    know(monkeypatch, urls=(good,))
     assert data.find() == (place / "data" / "fashion-mnist", f"download from {good}")
     assert cache_is_whole(place)
 
 
 def test_a_damaged_cache_is_mended_by_a_download(place, serve, monkeypatch):
     lay(place / "data" / "fashion-mnist", DAMAGED["a flipped byte"])
-    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
-    assert data.find()[1] == f"download from {data.UPSTREAM}"
+    url = serve(packed())
+    know(monkeypatch, urls=(url,))
+    assert data.find()[1] == f"download from {url}"
     assert cache_is_whole(place) and data.find()[1] == "cache"
 
 
 def test_a_disk_that_fills_up_leaves_no_half_file_under_a_trusted_name(place, serve, monkeypatch):
-    monkeypatch.setattr(data, "UPSTREAM", serve(packed()))
+    know(monkeypatch, urls=(serve(packed()),))
     write = Path.write_bytes
 
     def full_after_100_bytes(path, content):
@@ -315,13 +324,14 @@ def test_two_processes_may_fill_the_cache_at_once(place, serve):
         request.wfile.write(packed()[name])
 
     code = (
-        "import json, sys; from pathlib import Path; from cae_lib import data\n"
-        "data.SHA256, data.UPSTREAM = json.loads(sys.argv[1]), sys.argv[2]\n"
-        "data.SYSTEM_FOLDER, data._torchvision = Path('nowhere'), lambda dataset: ([], {})\n"
+        "import sys; from cae_lib import data\n"
+        "url, *sums = sys.argv[1:]\n"
+        "data.PUBLISHED['fashion-mnist'] = data.Published('FashionMNIST', sha256=tuple(sums), urls=(url,))\n"
+        "data._torchvision = lambda dataset: ([], {})\n"
         "print(*data.find(), sep='\\n')"
     )
     url = serve(packed() | {name: both_first})
-    command = [sys.executable, "-c", code, json.dumps(data.SHA256), url]
+    command = [sys.executable, "-c", code, url, *MADE_SHA256]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     for process in pair:
@@ -339,7 +349,7 @@ def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bo
     lay(place / "package", files)
     log, tools = place / "apt.log", place / "bin"
     tools.mkdir()
-    where = "/".join(data.SYSTEM_FOLDER.parts[1:])
+    where = "/".join(data.PUBLISHED["fashion-mnist"].folder.parts[1:])
     fail = 'echo "E: no network" >&2; exit 100' if update_fails else ":"
     scripts = {
         "apt-get": f'echo "$@" >> "{log}"\ncase "$*" in *update) {fail};; *download*) : > made.deb;; esac',
@@ -355,7 +365,7 @@ def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bo
 def test_the_package_is_unpacked_into_the_cache_with_apt_folders_of_our_own(place, monkeypatch):
     log = fake_apt(place, monkeypatch, packed())
     assert data.find() == (place / "data" / "fashion-mnist", "package dataset-fashion-mnist")
-    assert cache_is_whole(place) and not data.SYSTEM_FOLDER.exists()
+    assert cache_is_whole(place) and not (place / "usr").exists()
     update, download = log.read_text().splitlines()
     assert update.endswith(" update") and download.endswith(" download dataset-fashion-mnist")
     for line in (update, download):
@@ -376,6 +386,7 @@ def test_apts_own_words_are_passed_on(place, monkeypatch):
 
 
 def test_torchvision_tells_its_mirrors_beside_any_torch_wheel():
+    assert tuple(data.PUBLISHED) == FAMILY
     for dataset in FAMILY:
         mirrors, sums = data._torchvision(dataset)
         assert mirrors and all(url.startswith("http") and url.endswith("/") for url in mirrors)
@@ -537,7 +548,7 @@ def test_no_image_is_in_two_splits_and_labels_stay_with_their_images(place):
     for numbers, labels in ((fit, found.train_labels), (held_out, found.validation_labels)):
         assert labels.tolist() == [n % 10 for n in numbers]
     assert found.test_labels.tolist() == [n % 10 for n in range(20)]
-    assert found.source == "CAE_DATA_DIR" and found.sha256 == data.SHA256
+    assert found.source == "CAE_DATA_DIR" and found.sha256 == dict(zip(WHOLE, MADE_SHA256, strict=True))
     pixels = np.frombuffer(FILES[WHOLE[0]], np.uint8, offset=16).reshape(TRAIN, 1, 28, 28)
     np.testing.assert_array_equal(found.train_images, pixels[fit])
 
