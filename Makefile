@@ -42,7 +42,7 @@ SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
 TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py subject.py training.py)
-PRINT   := $(addprefix book/,pdf.py paging.py print.css cover.yml)
+PRINT   := $(addprefix book/,pdf.py paging.py print.css)
 BOOK    := $(filter-out $(PRINT),$(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py))
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
 

@@ -7,7 +7,6 @@ reads the edition as it was built, so that the paper says what the screen says, 
 
 import argparse
 import base64
-import difflib
 import html
 import itertools
 import re
@@ -18,21 +17,17 @@ from urllib.parse import unquote, urlsplit
 
 import matplotlib
 import numpy as np
+import paging
 import pydyf
-import yaml
 import ziamath
 from bs4 import BeautifulSoup, NavigableString
+from cover import is_placeholder, read_cover
 from PIL import Image, ImageColor
 from pypdf import PdfReader
+from sources import BOOK, BookError, catalogue, languages, pages
 
-BOOK = Path(__file__).resolve().parent
-sys.path[:0] = [str(BOOK), str(BOOK.parent)]
-import paging  # noqa: E402
-from build import BookError, catalogue, languages, pages  # noqa: E402
+from cae_lib.plots import PAPER
 
-from cae_lib.plots import PAPER  # noqa: E402
-
-FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
@@ -64,44 +59,6 @@ def main(argv: list[str] | None = None) -> None:
 
 
 # --- the cover -----------------------------------------------------------------------------------------------
-
-
-def read_cover(path: Path, lang: str) -> dict[str, str]:
-    """The fields of the cover in one language, each a text; `BookError` names the file, the key, what was found and
-    what is allowed."""
-    try:  # every value as it was typed: a student number keeps its zeros
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except FileNotFoundError:
-        raise BookError(f"{path.name} is missing: it holds {', '.join(FIELDS)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BookError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise BookError(f"{path.name}: found {found!r}, allowed is a line `key: value` for each of {', '.join(FIELDS)}")
-    for key in found:
-        if key not in FIELDS:
-            near = difflib.get_close_matches(str(key), FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise BookError(f"{path.name}: found the key {key!r}; {hint}allowed are {', '.join(FIELDS)}")
-    if missing := [key for key in FIELDS if key not in found]:
-        raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
-    return {key: cover_text(found[key], lang, f"{path.name}: {key}") for key in FIELDS}
-
-
-def cover_text(value, lang: str, where: str) -> str:
-    if isinstance(value, dict) and (unknown := [key for key in value if key not in languages()]):
-        raise BookError(f"{where}: found the language {unknown[0]!r}; allowed are {', '.join(languages())}")
-    if isinstance(value, dict):  # a language without a text of its own takes the default edition's
-        value = value.get(lang, value.get(languages()[-1], ""))
-    if not isinstance(value, str):
-        raise BookError(
-            f"{where}: found {value!r}; allowed is one text, or one per language as {{id: …, en: …}} "
-            '(a text in [brackets] stands in quotes: "[…]")'
-        )
-    return " ".join(value.split())
-
-
-def is_placeholder(text: str) -> bool:
-    return text.startswith("[") and text.endswith("]")
 
 
 def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:

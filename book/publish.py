@@ -6,10 +6,10 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import yaml
+from cover import is_placeholder
 from PIL import Image, ImageOps
+from sources import BOOK
 
-ROOT = Path(__file__).resolve().parents[1]
-PAPER = "#fcfbf8"  # as in book.css
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
 
@@ -78,7 +78,7 @@ def card(png: bytes) -> bytes:
     """A figure as an Open Graph picture: whole, in the middle of a sheet of paper."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     inner = ImageOps.contain(image, (CARD[0] - 80, CARD[1] - 60), Image.Resampling.LANCZOS)
-    sheet = Image.new("RGB", CARD, PAPER)
+    sheet = Image.new("RGB", CARD, image.getpixel((0, 0)))
     sheet.paste(inner, ((CARD[0] - inner.width) // 2, (CARD[1] - inner.height) // 2))
     file = io.BytesIO()
     sheet.save(file, "png")
@@ -107,21 +107,45 @@ def robots(base: str) -> str:
 
 
 def citation(base: str = "") -> dict[str, str]:
-    """What CITATION.cff says of the report: authors, year, title, version, url, and all of it as a BibTeX entry."""
-    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    """What CITATION.cff says of this work: its authors, title, year, version and address, as `bibtex` takes them."""
+    cff = yaml.safe_load((BOOK.parent / "CITATION.cff").read_text(encoding="utf-8"))
     people = [(author.get("name"), author.get("family-names"), author.get("given-names")) for author in cff["authors"]]
-    about = {
-        "author": " and ".join(f"{{{body}}}" if body else f"{family}, {given}" for body, family, given in people),
-        "title": f"{{{cff['title']}}}",
+    return {
+        "author": ", ".join(body or f"{given} {family}" for body, family, given in people),
+        "authors": " and ".join(f"{{{body}}}" if body else f"{family}, {given}" for body, family, given in people),
+        "title": cff["title"],
         "year": str(cff["date-released"])[:4],
         "version": str(cff["version"]),
         "url": cff.get("url") or cff.get("repository-code") or base,
     }
-    name = re.sub(r"\W", "", (people[0][0] or people[0][1]).split()[-1]).lower()
-    fields = ",\n".join(f"  {key:<7} = {{{value}}}" for key, value in about.items() if value)
-    authors = ", ".join(body or f"{given} {family}" for body, family, given in people)
-    return about | {
-        "author": authors,
-        "title": cff["title"],
-        "bibtex": f"@misc{{{name}{about['year']},\n{fields}\n}}",
+
+
+def own_citation(cover: dict[str, str], title: str, year: str, kind: str, base: str = "") -> dict[str, str] | None:
+    """The same of a report whose author the cover names, a `kind` of work of the cover's university; None of any other.
+
+    What the cover does not say is the report's own: its `title` and the `year` of its run.
+    """
+    said = {key: "" if is_placeholder(text) else text for key, text in cover.items()}
+    if not said["author"]:
+        return None
+    return {
+        "author": said["author"],
+        "authors": f"{{{_latex(said['author'])}}}",  # one or more people, as they write it
+        "title": said["title"] or title,
+        "year": said["year"] or year,
+        "howpublished": ", ".join(filter(None, (kind, said["university"]))),
+        "url": base,
     }
+
+
+def bibtex(work: dict[str, str]) -> str:
+    """The entry of a work for BibTeX; the key is the last word of its authors and the year."""
+    fields = {"author": work["authors"], "title": f"{{{_latex(work['title'])}}}", "year": work["year"]}
+    fields |= {key: _latex(work.get(key, "")) for key in ("howpublished", "version")} | {"url": work["url"]}
+    name = re.sub(r"\W", "", work["author"].split()[-1]).lower()
+    lines = [f"  {key:<12} = {{{value}}}" for key, value in fields.items() if value]
+    return "@misc{" + ",\n".join([f"{name}{work['year']}", *lines]) + "\n}"
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)

@@ -9,8 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import build
+import colophon
+import myst
 import nbformat
 import pytest
+import sources
+import staging
+import yaml
+from babel.messages.pofile import read_po
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -20,9 +27,6 @@ from cae_lib.run import Run
 from cae_lib.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book"))
-import build  # noqa: E402
-
 FULL = Config()
 
 
@@ -90,8 +94,8 @@ def make_run(folder: Path, state="finished", **values) -> Path:
 
 def make_notebooks(folder: Path, lang: str) -> Path:
     (folder / lang).mkdir(parents=True)
-    for name in build.pages():
-        if not (build.BOOK / lang / f"{name}.md").is_file():
+    for name in sources.pages():
+        if not (sources.BOOK / lang / f"{name}.md").is_file():
             nbformat.write(notebook(lang, name), folder / lang / f"{name}.ipynb")
     return folder
 
@@ -101,13 +105,13 @@ def make_notebooks(folder: Path, lang: str) -> Path:
 
 @pytest.mark.parametrize(("lang", "mine", "other"), [("id", "Halaman", "Page"), ("en", "Page", "Halaman")])
 def test_one_language_and_no_parameters(tmp_path, lang, mine, other):
-    text = "\n".join(cell.source for cell in build.stage_notebook(notebook(), lang, tmp_path).cells)
+    text = "\n".join(cell.source for cell in staging.stage_notebook(notebook(), lang, tmp_path).cells)
     assert mine in text and other not in text
     assert "Parameters" not in text
 
 
 def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
-    staged = build.stage_notebook(notebook(), "en", tmp_path)
+    staged = staging.stage_notebook(notebook(), "en", tmp_path)
     start = next(i for i, cell in enumerate(staged.cells) if cell.source == "show()")
     source, drawn, after, told = staged.cells[start : start + 4]
     assert [o.text for o in source.outputs] == ["before\n"] and source.metadata.tags == ["hide-input"]
@@ -120,19 +124,19 @@ def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
 def test_folded_code_that_shows_nothing_in_between_has_one_button(tmp_path):
     cells = [code(source, tags=["hide-input"]) for source in ("a = 1", "b = 2", "tell()", "a = 1", "b = 2")]
     cells[2].outputs = [markdown("tell", "It falls.")]
-    staged = build.stage_notebook(new_notebook(cells=[*cells, code("shown")]), "en", tmp_path).cells
+    staged = staging.stage_notebook(new_notebook(cells=[*cells, code("shown")]), "en", tmp_path).cells
     assert [c.source for c in staged] == ["a = 1\n\nb = 2\n\ntell()", "It falls.", "a = 1\n\nb = 2", "shown"]
 
 
 def test_staging_leaves_the_executed_notebook_as_it_is(tmp_path):
     executed = notebook()
     before = json.dumps(executed)
-    build.stage_notebook(executed, "id", tmp_path)
+    staging.stage_notebook(executed, "id", tmp_path)
     assert json.dumps(executed) == before
 
 
 def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
-    text = build.myst(figure(alt="Line one\nline two"), tmp_path / "01")
+    text = myst.myst(figure(alt="Line one\nline two"), tmp_path / "01")
     assert text.splitlines()[0] == "``````{figure} figures/01/fig-a.png"
     assert ":alt: Line one line two" in text and ":width: 4px" in text and ":height: 2px" in text
     assert ":name: fig-a" in text and "Loss falls." in text
@@ -140,24 +144,24 @@ def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
 
 
 def test_verdicts_have_two_looks(tmp_path):
-    looks = [build.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path) for holds in (True, False)]
+    looks = [myst.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path) for holds in (True, False)]
     assert ":class: verdict verdict-holds" in looks[0] and ":class: verdict verdict-fails" in looks[1]
 
 
 def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie_beside_the_page(tmp_path):
     facts = dict(name="explore", lang="id", classes=["kaus", 'tas "besar" <b>'])
     page = new_notebook(cells=[code("live()", shown("live", {"text/markdown": "*here*"}, **facts))])
-    assert build.live_parts(page) == ["explore"] and build.live_parts(notebook()) == []
-    text = build.stage_notebook(page, "id", tmp_path).cells[-1].source
+    assert staging.live_parts(page) == ["explore"] and staging.live_parts(notebook()) == []
+    text = staging.stage_notebook(page, "id", tmp_path).cells[-1].source
     assert text.startswith("``````{raw} html") and "*here*" not in text
     html = BeautifulSoup(text, "html.parser")
     assert html.select_one("#explore-choose").text == "Pilih untuk campuran"
     assert json.loads(html.select_one("#explore-words").text)["classes"] == facts["classes"]
-    with pytest.raises(build.BookError, match="holds no explore/"):
-        build.stage_live("explore", tmp_path, tmp_path / "extra")
+    with pytest.raises(sources.BookError, match="holds no explore/"):
+        staging.stage_live("explore", tmp_path, tmp_path / "extra")
     (tmp_path / "explore").mkdir()
     (tmp_path / "explore" / "data.js").write_text("")
-    build.stage_live("explore", tmp_path, tmp_path / "extra")
+    staging.stage_live("explore", tmp_path, tmp_path / "extra")
     asked = {tag.get("src") or tag["href"] for tag in html.select("script[src], link")}
     assert asked == {f"explore/{path.name}" for path in (tmp_path / "extra").iterdir()}
 
@@ -175,18 +179,18 @@ def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie
     ],
 )
 def test_what_the_run_is_stands_on_every_page(values, word):
-    note = build.run_note("en", {"config": Config(**values).to_dict()})
+    note = colophon.run_note("en", {"config": Config(**values).to_dict()})
     assert (note and note["word"]) == word
 
 
 def test_the_note_speaks_the_editions_language():
-    note = build.run_note("id", {"config": Config(train_size=10_000, epochs=4).to_dict()})
+    note = colophon.run_note("id", {"config": Config(train_size=10_000, epochs=4).to_dict()})
     assert "10.000 citra selama 4 epoch" in note["text"] and "{" not in note["text"]
 
 
 def test_colophon_is_the_runs_own_and_in_the_editions_numbers(tmp_path):
-    run = build.read_run(make_run(tmp_path))
-    tables = build.colophon("id", run, {"01_training": notebook()})
+    run = sources.read_run(make_run(tmp_path))
+    tables = colophon.colophon("id", run, {"01_training": notebook()})
     assert "123.456" in tables["run_table"] and "61,5" in tables["run_table"]
     assert "2 Januari 2025" in tables["run_table"]
     assert "0,00001" in tables["config_table"] and "32 · 64" in tables["config_table"]
@@ -195,7 +199,7 @@ def test_colophon_is_the_runs_own_and_in_the_editions_numbers(tmp_path):
 
 def test_colophon_reads_what_a_training_writes(tmp_path, tiny, tiny_data):
     trained = train(tiny, tiny_data, Run(tmp_path / "run"))
-    tables = build.colophon("en", build.read_run(trained.path), {})
+    tables = colophon.colophon("en", sources.read_run(trained.path), {})
     assert trained.provenance["weights_sha256"] in tables["run_table"]
     assert trained.provenance["versions"]["torch"] in tables["versions_table"]
     assert tiny_data.sha256["synthetic"] in tables["data_table"]
@@ -203,16 +207,16 @@ def test_colophon_reads_what_a_training_writes(tmp_path, tiny, tiny_data):
 
 @pytest.mark.parametrize("state", ["unfinished", "failed", None])
 def test_an_unfinished_run_is_refused(tmp_path, state):
-    with pytest.raises(build.BookError, match=f"is {state}, not finished"):
-        build.read_run(make_run(tmp_path, state=state))
+    with pytest.raises(sources.BookError, match=f"is {state}, not finished"):
+        sources.read_run(make_run(tmp_path, state=state))
 
 
 def test_a_missing_or_damaged_run_is_refused(tmp_path):
-    with pytest.raises(build.BookError, match="holds no run"):
-        build.read_run(tmp_path)
+    with pytest.raises(sources.BookError, match="holds no run"):
+        sources.read_run(tmp_path)
     (make_run(tmp_path) / "config.json").write_text("{")
-    with pytest.raises(build.BookError, match="damaged"):
-        build.read_run(tmp_path)
+    with pytest.raises(sources.BookError, match="damaged"):
+        sources.read_run(tmp_path)
 
 
 def test_missing_notebooks_are_named_at_once_and_without_a_traceback(tmp_path):
@@ -227,19 +231,23 @@ def test_missing_notebooks_are_named_at_once_and_without_a_traceback(tmp_path):
 
 
 def test_every_edition_has_the_same_pages():
-    names = {lang: {p.name for p in (build.BOOK / lang).glob("*.md")} for lang in build.languages()}
+    names = {lang: {p.name for p in (sources.BOOK / lang).glob("*.md")} for lang in sources.languages()}
     assert len(set(map(frozenset, names.values()))) == 1, names
 
 
 def test_the_catalogue_has_every_phrase_that_the_book_asks_for():
-    files = [*build.BOOK.glob("*.py"), *build.BOOK.glob("extension/*.py"), *build.BOOK.glob("templates/**/*.html")]
+    files = [
+        *sources.BOOK.glob("*.py"),
+        *sources.BOOK.glob("extension/*.py"),
+        *sources.BOOK.glob("templates/**/*.html"),
+    ]
     phrases = set(re.findall(r"""\b(?:tr|_)\(\s*(?:"([^"]+)"|'([^']+)')\s*\)""", _text(files)))
-    phrases = {a or b for a, b in phrases} | {build.TITLE} | {p["caption"] for p in _toc()["parts"]}
+    phrases = {a or b for a, b in phrases} | {sources.TITLE} | {p["caption"] for p in _toc()["parts"]}
     assert len(phrases) > 20
-    for lang in build.languages():
+    for lang in sources.languages():
         if lang != "en":
-            with open(build.BOOK / "locale" / f"{lang}.po", "rb") as file:
-                known = {m.id for m in build.read_po(file) if m.string}
+            with open(sources.BOOK / "locale" / f"{lang}.po", "rb") as file:
+                known = {m.id for m in read_po(file) if m.string}
             assert phrases <= known, sorted(phrases - known)
 
 
@@ -248,7 +256,7 @@ def _text(files):
 
 
 def _toc():
-    return build.yaml.safe_load((build.BOOK / "toc.yml").read_text())
+    return yaml.safe_load((sources.BOOK / "toc.yml").read_text())
 
 
 # --- one whole edition ---------------------------------------------------------------------------------------
@@ -299,7 +307,7 @@ def test_a_page_shows_what_the_notebook_showed(edition):
 
 def test_the_chooser_leads_to_every_edition(edition):
     chooser = BeautifulSoup((edition / "index.html").read_text(encoding="utf-8"), "html.parser")
-    assert [a["href"] for a in chooser.select("a.door")] == [f"{x}/introduction.html" for x in build.languages()]
+    assert [a["href"] for a in chooser.select("a.door")] == [f"{x}/introduction.html" for x in sources.languages()]
     assert not chooser.select("script")
 
 
@@ -307,7 +315,7 @@ def test_one_edition_alone_points_to_no_other(tmp_path):
     run = {"config": Config().to_dict()}
     alone = build.chooser(["id"], run)
     assert 'hreflang="en"' not in alone and 'lang="en"' not in alone and 'href="id/introduction.html"' in alone
-    told = build.configuration("id", ["id"], tmp_path, [], run, {})["sphinx"]["config"]["html_context"]
+    told = staging.configuration("id", ["id"], tmp_path, [], run, {})["sphinx"]["config"]["html_context"]
     assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"
 
 

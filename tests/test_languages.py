@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+import staging
 import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell
@@ -12,7 +13,6 @@ from cae_lib import text
 from cae_lib.config import ConfigError
 from cae_lib.text import Page
 from tests.conftest import TINY, make_in, project_copy
-from tests.test_book import build
 
 CATALOGUE = """
 msgid ""
@@ -79,7 +79,7 @@ def prose(*tongues: str) -> list:
 )
 def test_of_each_group_of_twins_one_cell_is_shown(lang, shown):
     cells = [*prose("id", "en", "id", "en", "eo", "id", "en"), nbformat.v4.new_code_cell("x")]
-    assert [cell.source for cell in build.in_language(cells, lang)] == [*shown, "x"]
+    assert [cell.source for cell in staging.in_language(cells, lang)] == [*shown, "x"]
 
 
 # --- an edition ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import execute
 import nbformat
 import pytest
 
@@ -16,9 +17,6 @@ from cae_lib import text
 from cae_lib.run import Run
 from cae_lib.training import train
 from tests.conftest import ROOT, TINY
-
-sys.path.insert(0, str(ROOT / "book"))
-import execute
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAKE = ["make", "report", "PROFILE=smoke", "BUILD=_build/smoke", "SWEEPS="]

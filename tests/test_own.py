@@ -95,14 +95,19 @@ def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
     place = project_copy(tmp_path)
     lay_digits(place / "data" / "mine")
     (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(PROFILE))
+    cover = place / "book" / "cover.yml"
+    cover.write_text(re.sub("author:.*", "author: Ani Wijaya", cover.read_text()))
     done = make_in(place, "report", "PROFILE=mine")
     assert done.returncode == 0, done.stderr[-4000:]
     pages = sorted((place / "_build" / "html").rglob("*.html"))
     assert len(pages) > 25
     for path in pages:
         page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-        for box in page.select(".citation-box"):  # names the work that this report was made with, by its title
-            box.decompose()
+        for box in page.select(".citation-box"):
+            own, _, made_with, bibtex = box.select("p:not(.admonition-title), pre")
+            assert own.text.startswith("Ani Wijaya (") and found_in(own.text) == []
+            assert "Fashion-MNIST" in made_with.text and bibtex.text.count("@misc") == 2
+            box.decompose()  # the work that this report was made with names what it is about
         said = [*page.stripped_strings, *(i.get("alt") or "" for i in page.select("img"))]
         said += [m["content"] for m in page.select("meta[content]")]
         if path.name != "bibliography.html":

@@ -7,17 +7,16 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import cover
+import paging
+import pdf
 import pytest
+import sources
 import yaml
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "book"))
-import build  # noqa: E402
-import paging  # noqa: E402
-import pdf  # noqa: E402
-
 LANGS = ("id", "en")
 NAMES = {"id": "laporan-id.pdf", "en": "report-en.pdf"}
 FRONT = {
@@ -42,7 +41,7 @@ def printed(smoke_build, lang) -> Path:
     """The folder of the smoke report's PDFs, where that of `lang` is made (or found up to date) by make."""
     try:
         pdf.check_pango()
-    except build.BookError as error:
+    except sources.BookError as error:
         pytest.skip(str(error))
     if lang not in made:
         made[lang] = make(f"{smoke_build.relative_to(ROOT)}/pdf/{NAMES[lang]}", *SMOKE)
@@ -279,13 +278,13 @@ def test_no_text_runs_into_the_margins(printed, lang):
 
 # --- the cover's file ----------------------------------------------------------------------------------------
 
-COVER = {field: "x" for field in pdf.FIELDS}
+COVER = {field: "x" for field in cover.FIELDS}
 
 
-def cover(tmp_path, text=None, lang="id", **changes):
+def read(tmp_path, text=None, lang="id", **changes):
     path = tmp_path / "cover.yml"
     path.write_text(text or yaml.safe_dump(COVER | changes), encoding="utf-8")
-    return pdf.read_cover(path, lang)
+    return cover.read_cover(path, lang)
 
 
 @pytest.mark.parametrize(
@@ -294,19 +293,19 @@ def cover(tmp_path, text=None, lang="id", **changes):
         ("- a\n- b\n", ["title", "university"]),
         ("title: [a\n", ["not YAML", "line 2"]),
         ("", ["title", "university"]),
-        ("\n".join(f"{f}: x" for f in (*pdf.FIELDS, "autor")), ["'autor'", "did you mean 'author'", "university"]),
-        ("\n".join(f"{f}: x" for f in pdf.FIELDS if f != "year"), ["'year'", "missing"]),
+        ("\n".join(f"{f}: x" for f in (*cover.FIELDS, "autor")), ["'autor'", "did you mean 'author'", "university"]),
+        ("\n".join(f"{f}: x" for f in cover.FIELDS if f != "year"), ["'year'", "missing"]),
         (
-            "\n".join(f"{f}: x" for f in pdf.FIELDS).replace("author: x", "author: [Budi]"),
+            "\n".join(f"{f}: x" for f in cover.FIELDS).replace("author: x", "author: [Budi]"),
             ["author", "['Budi']", "quotes"],
         ),
-        ("\n".join(f"{f}: x" for f in pdf.FIELDS).replace("year: x", "year: {fr: a}"), ["year", "'fr'", "id, en"]),
-        ("\n".join(f"{f}: x" for f in pdf.FIELDS).replace("year: x", "year: {id: [a]}"), ["year", "['a']"]),
+        ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {fr: a}"), ["year", "'fr'", "id, en"]),
+        ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {id: [a]}"), ["year", "['a']"]),
     ],
 )
 def test_a_mistake_on_the_cover_is_one_clear_message(tmp_path, text, said):
-    with pytest.raises(build.BookError) as caught:
-        cover(tmp_path, text or "\n")
+    with pytest.raises(sources.BookError) as caught:
+        read(tmp_path, text or "\n")
     message = str(caught.value)
     assert [word for word in ["cover.yml", *said] if word not in message] == [] and "\n" not in message
 
@@ -314,20 +313,20 @@ def test_a_mistake_on_the_cover_is_one_clear_message(tmp_path, text, said):
 def test_the_cover_keeps_what_was_typed(tmp_path):
     both = {"id": "Fakultas Teknik", "en": "Faculty of Engineering"}
     text = yaml.safe_dump(COVER | {"faculty": both}).replace("student_number: x", "student_number: 00123")
-    assert cover(tmp_path, text)["student_number"] == "00123"
-    assert [cover(tmp_path, text, lang)["faculty"] for lang in LANGS] == list(both.values())
-    page = pdf.cover_page(cover(tmp_path, author="A & B", year="", title=""), "Own <title>", "", str)
+    assert read(tmp_path, text)["student_number"] == "00123"
+    assert [read(tmp_path, text, lang)["faculty"] for lang in LANGS] == list(both.values())
+    page = pdf.cover_page(read(tmp_path, author="A & B", year="", title=""), "Own <title>", "", str)
     soup = BeautifulSoup(page, "html.parser")
     assert soup.select_one(".author").text == "A & B" and soup.select_one(".title").text == "Own <title>"
     assert not soup.select(".year, .placeholder, .note") and soup.select_one(".university")
-    page = BeautifulSoup(pdf.cover_page(cover(tmp_path, author="[Nama]"), "", "", str), "html.parser")
+    page = BeautifulSoup(pdf.cover_page(read(tmp_path, author="[Nama]"), "", "", str), "html.parser")
     assert page.select_one(".placeholder").text == "[Nama]"
 
 
 def test_the_shipped_cover_is_placeholders_in_both_languages():
     for lang in LANGS:
-        values = pdf.read_cover(ROOT / "book" / "cover.yml", lang)
-        assert values.pop("title") == "" and all(map(pdf.is_placeholder, values.values()))
+        values = cover.read_cover(ROOT / "book" / "cover.yml", lang)
+        assert values.pop("title") == "" and all(map(cover.is_placeholder, values.values()))
 
 
 # --- where it cannot be made ---------------------------------------------------------------------------------

@@ -6,24 +6,26 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+import build
+import colophon
 import matplotlib.pyplot as plt
 import numpy as np
+import publish
 import pybtex.database
 import pytest
+import sources
 import yaml
+from cover import FIELDS
 from PIL import Image
 
+from cae_lib.plots import PAPER
 from tests.test_editions import LANGS, PAGES, ROOT, page, soup, themed
-
-sys.path.insert(0, str(ROOT / "book"))
-import build
-import publish
 
 BASE = "https://example.org/report"
 
 
 def test_a_shrunk_figure_looks_the_same():
-    figure, axes = plt.subplots(figsize=(4, 3), facecolor=publish.PAPER, subplot_kw={"facecolor": publish.PAPER})
+    figure, axes = plt.subplots(figsize=(4, 3), facecolor=PAPER, subplot_kw={"facecolor": PAPER})
     points = np.random.default_rng(0).normal(size=(3, 2000))
     axes.scatter(points[0], points[1], c=points[2], cmap="viridis", alpha=0.6, s=8)
     file = io.BytesIO()
@@ -72,10 +74,10 @@ def test_with_an_address_the_book_names_itself_by_it(smoke_build, tmp_path):
     assert head.select_one("[property='og:image']")["content"] == f"{BASE}/id/cards/01_training.png"
     sitemap, (space, xhtml) = ET.parse(html / "sitemap.xml"), publish_spaces()
     urls = [url.text for url in sitemap.iter(f"{space}loc")]
-    assert urls == [f"{BASE}/", *(f"{BASE}/{x}/{name}.html" for name in PAGES for x in build.languages())]
+    assert urls == [f"{BASE}/", *(f"{BASE}/{x}/{name}.html" for name in PAGES for x in sources.languages())]
     assert {link.get("hreflang") for link in sitemap.iter(f"{xhtml}link")} == {*LANGS, "x-default"}
     assert f"Sitemap: {BASE}/sitemap.xml" in (html / "robots.txt").read_text()
-    assert f"url     = {{{BASE}}}" in soup(html / "id" / "colophon.html").select_one(".citation-box pre").text
+    assert f"url          = {{{BASE}}}" in soup(html / "id" / "colophon.html").select_one(".citation-box pre").text
 
 
 def publish_spaces():
@@ -85,7 +87,7 @@ def publish_spaces():
 def test_an_address_that_is_none_is_refused():
     assert build.web_address("") == "" and build.web_address(f"{BASE}/") == BASE
     for wrong in ("example.org", "ftp://example.org", 'https://example.org/"x', "https://example.org/?a"):
-        with pytest.raises(build.BookError, match="must be an address"):
+        with pytest.raises(sources.BookError, match="must be an address"):
             build.web_address(wrong)
 
 
@@ -98,6 +100,21 @@ def test_the_citation_is_that_of_the_citation_file(smoke_build, lang):
     assert entry.fields["year"] == cff["date-released"][:4]
     assert str(entry.persons["author"][0]).strip("{}") == cff["authors"][0]["name"]
     assert cff["title"] in box.p.find_next("p").text
+
+
+def test_a_report_whose_author_the_cover_names_is_cited_as_theirs():
+    cover = dict.fromkeys(FIELDS, "[Placeholder]") | {"title": ""}
+    options = dict(title="An autoencoder on {MNIST}", year="2025", kind="Lab report", base=BASE)
+    assert publish.own_citation(cover, **options) is None
+    own = publish.own_citation(cover | {"author": "Ani_ & Budi", "university": "50 % University"}, **options)
+    (entry,) = pybtex.database.parse_string(publish.bibtex(own), "bibtex").entries.values()
+    assert entry.key == "budi2025" and entry.fields["url"] == BASE
+    assert str(entry.persons["author"][0]) == r"{Ani\_ \& Budi}", "as it was written: no name is taken apart"
+    assert entry.fields["howpublished"] == r"Lab report, 50 \% University"
+    words = colophon.in_words(own, str)
+    assert words == rf"Ani\_ & Budi (2025). *An autoencoder on \{{MNIST\}}*. Lab report, 50 % University. {BASE}"
+    named = publish.own_citation(cover | {"author": "A", "title": "Mine", "year": "2027"}, **options)
+    assert (named["title"], named["year"], named["howpublished"]) == ("Mine", "2027", "Lab report")
 
 
 def test_the_readmes_workflow_needs_only_make_report():

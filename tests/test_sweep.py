@@ -16,6 +16,7 @@ import dask
 import nbformat
 import numpy as np
 import pytest
+import sources
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -227,14 +228,11 @@ def test_a_page_without_a_finished_sweep_is_one_message(tmp_path):
 
 
 def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
-    sys.path.insert(0, str(ROOT / "book"))
-    import build
-
-    pages = build.pages(build.contents(["seeds", "latent_dim"]))
+    pages = sources.pages(sources.contents(["seeds", "latent_dim"]))
     at = pages.index("09_sweep_seeds")
     assert pages[at + 1] == "09_sweep_latent_dim" and "09_sweep" not in pages
-    assert pages[at - 1] == "08_denoising_and_robustness" and set(pages) - set(build.pages()) == {*pages[at : at + 2]}
-    assert "Sweeps" not in [part["caption"] for part in build.contents()["parts"]]
+    assert pages[at - 1] == "08_denoising_and_robustness" and set(pages) - set(sources.pages()) == {*pages[at : at + 2]}
+    assert "Sweeps" not in [part["caption"] for part in sources.contents()["parts"]]
 
 
 @pytest.mark.slow

@@ -1,0 +1,130 @@
+"""What pages of prose are told of the run and of the report: its tables, its dataset, a note, how to cite it."""
+
+import re
+from datetime import datetime
+
+from babel.dates import format_datetime
+from cover import read_cover
+from myst import directive
+from publish import bibtex, citation, own_citation
+from sources import BOOK, catalogue, title, words_of
+
+from cae_lib.config import FAMILY, Config
+from cae_lib.text import number, say
+
+
+def run_note(lang: str, run: dict) -> dict | None:
+    """What a reader must know before reading a number of this run; None for a run like the report's."""
+    tr, found, full = catalogue(lang), Config.from_dict(run["config"]), Config()
+    if found.dataset == "synthetic":
+        text = (
+            "This page was made from images drawn by code, not from photographs: "
+            "it shows that the software works and says nothing about real images."
+        )
+        return {"word": tr("Synthetic data."), "text": tr(text)}
+    if found.dataset not in FAMILY or (found.train_size >= full.train_size and found.epochs >= full.epochs):
+        return None
+    sizes = dict(images=found.train_size, epochs=found.epochs, all_images=full.train_size, all_epochs=full.epochs)
+    text = (
+        "Trained on {images} images for {epochs} epochs instead of {all_images} images and {all_epochs} epochs: "
+        "the numbers on this page are those of a smaller experiment, not of the full report."
+    )
+    return {"word": tr("Quick run."), "text": tr(text).format(**{k: number(v, lang) for k, v in sizes.items()})}
+
+
+def dataset(lang: str, run: dict) -> dict[str, str]:
+    """What a page of prose says of the dataset by name, as {{ dataset }}."""
+    words, size = words_of(run), run["config"]["image_size"]
+    cited = f" {{cite}}`{words.cite}`" if words.cite else ""
+    return {
+        "dataset": say(words.name, lang) + cited,
+        "grid": f"{number(size, lang)} × {number(size, lang)}",
+        "pixels": number(size**2, lang),
+    }
+
+
+def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
+    """The tables that a page asks for by name, as {{ run_table }}; every value is the run's own."""
+    tr, facts, config = catalogue(lang), run["provenance"], Config.from_dict(run["config"])
+    began = format_datetime(datetime.fromisoformat(facts["started"]), "d MMMM y, HH:mm (xxx)", locale=lang)
+    about = {
+        "Training began": began,
+        "Training time": f"{number(sum(facts['epoch_seconds']), lang, 1)} s",
+        "Seed": facts["seed"],
+        "Device": facts["device"],
+        "Arithmetic": facts["precision"],
+        "Processor": facts["processor"],
+        "Threads": facts["threads"],
+        "System": facts["system"],
+        "Trainable parameters": number(facts["parameters"], lang),
+        "Training code (SHA-256)": f"`{facts['code_sha256']}`",
+        "Weights (SHA-256)": f"`{facts['weights_sha256']}`",
+    }
+    settings = {f"`{name}`": shown(value, lang) for name, value in config.to_dict().items()}
+    hashes = {name: f"`{digest}`" for name, digest in facts["data_sha256"].items()}
+    times = {
+        f"`{name}`": number(round(notebook.metadata["papermill"]["duration"], 1), lang)
+        for name, notebook in executed.items()
+        if "duration" in notebook.metadata.get("papermill", {})
+    }
+
+    def table(name, caption, head, rows):
+        lines = [head, ("---", "---"), *rows.items()]
+        body = "\n".join(f"| {left} | {right} |" for left, right in lines)
+        return directive("table", tr(caption), {"name": name, "align": "center", "class": "facts"}, body)
+
+    return {
+        "run_table": table(
+            "tab-run",
+            "The run behind every number",
+            (tr("Property"), tr("Value")),
+            {tr(k): v for k, v in about.items()},
+        ),
+        "config_table": table(
+            "tab-config", "The hyper-parameters of the run", (tr("Parameter"), tr("Value")), settings
+        ),
+        "data_table": table("tab-data", "SHA-256 of the data, decompressed", (tr("File"), "SHA-256"), hashes),
+        "versions_table": table(
+            "tab-versions",
+            "The software that trained and measured",
+            (tr("Package"), tr("Version")),
+            facts["versions"],
+        ),
+        "times_table": table(
+            "tab-times",
+            "Time to execute each notebook for this edition, in seconds",
+            (tr("Notebook"), tr("Seconds")),
+            times,
+        ),
+    }
+
+
+def citation_box(lang: str, run: dict, base: str) -> str:
+    """How to cite the report, in words and for BibTeX; {{ citation }} on a page.
+
+    A report whose author the cover names is cited as theirs, and beside it the work that it was made with.
+    """
+    tr, year = catalogue(lang), run["provenance"]["started"][:4]
+    own = own_citation(read_cover(BOOK / "cover.yml", lang), title(lang, run), year, tr("Lab report"), base)
+    works = [work for work in (own, citation(base)) if work]
+    parts = [in_words(work, tr) for work in works]
+    if own:
+        parts.insert(1, tr("It was made with:"))
+    parts.append("```bibtex\n" + "\n\n".join(bibtex(work) for work in works) + "\n```")
+    return directive("admonition", tr("How to cite this report"), {"class": "citation-box"}, "\n\n".join(parts))
+
+
+def in_words(work: dict[str, str], tr) -> str:
+    """A work as a bibliography has it, in Markdown."""
+    author, title, how = (
+        re.sub(r"([\\`*_{}\[\]<>$|])", r"\\\1", work.get(key, "")) for key in ("author", "title", "howpublished")
+    )
+    version = f"{tr('Version')} {work['version']}" if "version" in work else ""
+    return f"{author} ({work['year']}). *{title}*. {version or how}. {work['url']}".strip()
+
+
+def shown(value, lang: str) -> str:
+    """A hyper-parameter as a reader of `lang` writes it."""
+    if isinstance(value, list):
+        return " · ".join(shown(item, lang) for item in value)
+    return number(value, lang) if isinstance(value, int | float) else str(value)

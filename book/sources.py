@@ -1,0 +1,86 @@
+"""What an edition of the book is made of: its languages and pages, the file behind each, the run and its words."""
+
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from babel.messages.pofile import read_po
+
+BOOK = Path(__file__).resolve().parent
+sys.path.insert(0, str(BOOK.parent))
+from cae_lib import subject  # noqa: E402
+from cae_lib.config import Config  # noqa: E402
+from cae_lib.text import say  # noqa: E402
+
+TITLE = "A convolutional autoencoder on {dataset}"
+
+
+class BookError(Exception):
+    """What keeps the book from being made, told in one message."""
+
+
+def languages() -> list[str]:
+    """The editions: each folder of book/ that has the first page; English, where readers of neither land, last."""
+    found = {page.parent.name for page in BOOK.glob(f"*/{pages()[0]}.md")}
+    return sorted(found, key=lambda lang: (lang == "en", lang))
+
+
+def contents(sweeps: list[str] = ()) -> dict:
+    """book/toc.yml, with a page for each of the sweeps; a part without a page is left out."""
+    toc = yaml.safe_load((BOOK / "toc.yml").read_text(encoding="utf-8"))
+    swept = [{"file": f"09_sweep_{name}"} for name in sweeps]
+    for part in toc["parts"]:
+        found = [swept if chapter["file"] == "09_sweep" else [chapter] for chapter in part["chapters"]]
+        part["chapters"] = [chapter for some in found for chapter in some]
+    return toc | {"parts": [part for part in toc["parts"] if part["chapters"]]}
+
+
+def pages(toc: dict | None = None) -> list[str]:
+    """Every page of the book in reading order."""
+    toc = toc or contents()
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def find_sources(lang: str, notebooks: Path, toc: dict) -> dict[str, Path]:
+    """The file behind each page; `BookError` names all that are missing at once."""
+    found = {}
+    for name in pages(toc):
+        prose, notebook = BOOK / lang / f"{name}.md", notebooks / lang / f"{name}.ipynb"
+        found[name] = prose if prose.is_file() else notebook
+    if missing := [str(path) for path in found.values() if not path.is_file()]:
+        raise BookError(
+            "these pages of book/toc.yml have not been made: " + ", ".join(missing) + "; `make report` makes them"
+        )
+    return found
+
+
+def read_run(path: Path) -> dict:
+    """A finished run's `config`, `provenance` and `folder`; `BookError` for any other."""
+    files = {name: path / f"{name}.json" for name in ("config", "provenance")}
+    try:
+        run = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+    except FileNotFoundError:
+        raise BookError(f"{path} holds no run; `make report` makes one") from None
+    except ValueError as error:
+        raise BookError(f"{path} is damaged ({error}); move it away and `make report` again") from None
+    if (state := run["provenance"].get("state")) != "finished":
+        raise BookError(f"the run in {path} is {state}, not finished; `make report` finishes it")
+    return run | {"folder": path}
+
+
+def catalogue(lang: str):
+    """A function from an English phrase to the edition's; English itself, and what has no translation, stays."""
+    path = BOOK / "locale" / f"{lang}.po"
+    words = {m.id: m.string for m in read_po(path.open("rb")) if m.id and m.string} if path.is_file() else {}
+    return lambda phrase: words.get(phrase, phrase)
+
+
+def words_of(run: dict) -> subject.Subject:
+    """What the run's images show, in every language."""
+    return subject.find(Config.from_dict(run["config"]).dataset)
+
+
+def title(lang: str, run: dict) -> str:
+    """The report's: what was trained on what."""
+    return catalogue(lang)(TITLE).format(dataset=say(words_of(run).name, lang))

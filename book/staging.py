@@ -1,0 +1,241 @@
+"""Stage one edition: from executed notebooks and prose pages, what Jupyter Book reads.
+
+Cells of another language and of parameters go, outputs of the contract (see cae_lib/text.py) become MyST.
+"""
+
+import base64
+import copy
+import itertools
+import json
+import re
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import nbformat
+import yaml
+from babel.core import get_global
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from colophon import citation_box, colophon, dataset, run_note
+from myst import kind, myst, one_line
+from nbconvert.preprocessors import TagRemovePreprocessor
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from publish import card
+from sources import BOOK, BookError, catalogue, title
+from traitlets.config import Config as Settings
+
+from cae_lib.text import WHOLE
+
+CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
+PARAMETER_TAGS = {"parameters", "injected-parameters"}
+CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
+
+EXTENSIONS = (
+    *("sphinx_togglebutton", "sphinx_copybutton", "myst_nb", "jupyter_book", "sphinx_external_toc"),
+    *("sphinx_comments", "sphinx_book_theme", "sphinxcontrib.bibtex", "edition"),
+)
+
+
+def stage_edition(
+    lang: str, langs: list[str], toc: dict, sources: dict[str, Path], run: dict, stage: Path, base: str = ""
+) -> Path:
+    """Write everything that Jupyter Book reads, from nothing: `stage`/source, /extra and /locale."""
+    shutil.rmtree(stage, ignore_errors=True)
+    source, extra = stage / "source", stage / "extra" / "notebooks"
+    extra.mkdir(parents=True)
+    shutil.copytree(BOOK / "assets", source / "_static")
+    shutil.copy(BOOK / "references.bib", source)
+    executed, cards = {}, {}
+    for name, path in sources.items():
+        if path.suffix == ".ipynb":
+            executed[name] = nbformat.read(path, as_version=4)
+            shutil.copy(path, extra)
+            nbformat.write(stage_notebook(executed[name], lang, source / "figures" / name), source / path.name)
+            for part in live_parts(executed[name]):
+                stage_live(part, run["folder"], stage / "extra" / part)
+            if picture := first_figure(executed[name]):
+                cards[name] = {"file": f"cards/{name}.png", "alt": one_line(picture.metadata["report"]["alt"])}
+                file = stage / "extra" / cards[name]["file"]
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(card(base64.b64decode(picture.data["image/png"])))
+        else:
+            shutil.copy(path, source)
+    cards = {name: cards.get(name, cards.get(CARD_PAGE)) for name in sources}
+    tr = catalogue(lang)
+    for part in toc["parts"]:
+        part["caption"] = tr(part["caption"])
+    compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
+    write_yaml(source / "_toc.yml", toc)
+    told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
+    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
+    return stage
+
+
+def stage_notebook(notebook, lang: str, figures: Path):
+    """The executed notebook as the edition shows it: one language, no parameters, outputs as MyST."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = list(in_language(notebook.cells, lang))
+    settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": PARAMETER_TAGS}})
+    notebook, _ = TagRemovePreprocessor(config=settings).preprocess(notebook, {})
+    cells = []
+    for cell in notebook.cells:
+        if cells and folded(cells[-1]) and folded(cell) and not cells[-1].outputs:
+            cell.source = f"{cells.pop().source}\n\n{cell.source}"  # one button for code that shows nothing in between
+        cells.append(cell)
+        if cell.cell_type == "code":
+            outputs, cell.outputs = cell.outputs, []
+            for title in (out.metadata["report"]["title"] for out in outputs if kind(out) == "title"):
+                cells[0].source = re.sub(r"^# .*", f"# {title}", cells[0].source)
+            for special, group in itertools.groupby(outputs, key=lambda out: kind(out) is not None):
+                if special:
+                    cells += [new_markdown_cell(text) for out in group if (text := myst(out, figures))]
+                elif cells[-1] is cell:
+                    cell.outputs = list(group)
+                else:  # what follows a figure stays behind it
+                    cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
+    notebook.cells = cells
+    return notebook
+
+
+def in_language(cells: list, lang: str):
+    """All cells but prose in another language; where `lang` has no twin yet, the English one stands for it."""
+    twins = {}
+    for cell in [*cells, None]:
+        tongue = next((t[5:] for t in cell.metadata.get("tags", []) if t.startswith("lang-")), None) if cell else None
+        if twins and (tongue is None or tongue in twins):  # a group of twins has ended
+            yield twins[lang if lang in twins or lang in WHOLE else "en"]
+            twins = {}
+        if tongue:
+            twins[tongue] = cell
+        elif cell:
+            yield cell
+
+
+def first_figure(notebook):
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return next((output for output in outputs if kind(output) == "figure"), None)
+
+
+def folded(cell) -> bool:
+    return cell.cell_type == "code" and "hide-input" in cell.metadata.get("tags", [])
+
+
+def live_parts(notebook) -> list[str]:
+    """The names of what runs in the browser on a notebook's page."""
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    reports = [out.get("metadata", {}).get("report", {}) for out in outputs]
+    return [report["name"] for report in reports if report.get("kind") == "live"]
+
+
+def stage_live(name: str, run: Path, folder: Path) -> None:
+    """Its scripts, what the run has exported for them, and Bokeh: beside the page, not in _static/, as every script
+    there is put on every page.
+    """
+    if not (run / name).is_dir():
+        raise BookError(f"{run} holds no {name}/ for the page that shows it; `make report` makes it")
+    shutil.copytree(run / name, folder)
+    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True)
+    shutil.copy(resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js", folder)
+
+
+def compile_catalogue(lang: str, folder: Path) -> None:
+    """book/locale/LANG.po as gettext and as Sphinx's search script read it."""
+    folder.mkdir(parents=True)
+    path = BOOK / "locale" / f"{lang}.po"
+    if path.is_file():
+        messages = read_po(path.open("rb"), locale=lang)
+        for name in CATALOGUES:
+            with open(folder / f"{name}.mo", "wb") as file:
+                write_mo(file, messages)
+        script = {"locale": lang, "plural_expr": "0", "messages": {m.id: m.string for m in messages if m.id}}
+        (folder / "sphinx.js").write_text(f"Documentation.addTranslations({json.dumps(script)});", encoding="utf-8")
+
+
+# --- what Jupyter Book is told -------------------------------------------------------------------------------
+
+
+def configuration(
+    lang: str,
+    langs: list[str],
+    stage: Path,
+    notebooks: list[str],
+    run: dict,
+    told: dict,
+    base: str = "",
+    cards: dict | None = None,
+) -> dict:
+    """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
+    tr = catalogue(lang)
+    editions = [
+        {"code": x, "locale": locale(x)}
+        | {"name": catalogue(x)("English"), "read_page": catalogue(x)("Read this page in English")}
+        for x in langs
+    ]
+    theme = {
+        "article_header_start": ["toggle-primary-sidebar.html"],
+        "article_header_end": ["article-header-buttons.html"],
+        "navbar_persistent": [],
+        "primary_sidebar_end": [],
+        "footer_content_items": ["extra-footer.html"],
+        "extra_footer": tr("Every number and figure comes out of a notebook that ran; the colophon says with what."),
+        "search_bar_text": tr("Search this report"),
+        "toc_title": tr("On this page"),
+        "show_toc_level": 2,
+    }
+    sphinx = {
+        "extensions": list(EXTENSIONS),
+        "language": lang,
+        "locale_dirs": [str(stage / "locale")],
+        "templates_path": [str(BOOK / "templates")],
+        "html_theme_options": theme,
+        "html_context": {
+            "languages": editions,
+            "default_language": langs[-1],
+            "notebook_pages": notebooks,
+            "run_note": run_note(lang, run),
+            "base_url": base,
+            "cards": cards or {},
+        },
+        "html_math_renderer": "mathml",
+        "html_favicon": "_static/mark.svg",
+        "html_extra_path": ["../extra"],
+        "html_copy_source": False,
+        "html_use_index": False,
+        "html_domain_indices": False,
+        "html_show_copyright": False,
+        "html_scaled_image_link": False,
+        "html_baseurl": f"{base}/{lang}/" if base else "",
+        "numfig": True,
+        "numfig_secnum_depth": 0,
+        "numfig_format": {"figure": tr("Figure %s"), "table": tr("Table %s")},
+        "nb_code_prompt_show": tr("Show the code"),
+        "nb_code_prompt_hide": tr("Hide the code"),
+        "togglebutton_hint": tr("Click to show"),
+        "togglebutton_hint_hide": tr("Click to hide"),
+        "bibtex_reference_style": "report",
+        "bibtex_default_style": "report",
+    }
+    return {
+        "title": title(lang, run),
+        "author": "",
+        "only_build_toc_files": True,
+        "execute": {"execute_notebooks": "off", "stderr_output": "remove"},
+        "parse": {
+            "myst_enable_extensions": ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"],
+            "myst_substitutions": told,
+        },
+        "html": {"use_multitoc_numbering": False},
+        "latex": {"use_jupyterbook_latex": False},
+        "bibtex_bibfiles": ["references.bib"],
+        "sphinx": {"local_extensions": {"edition": str(BOOK / "extension")}, "config": sphinx},
+    }
+
+
+def locale(lang: str) -> str:
+    """The language with the country that Open Graph wants beside it, the one with the most speakers: id_ID, en_US."""
+    return f"{lang}_{get_global('likely_subtags').get(lang, lang).split('_')[-1]}"
+
+
+def write_yaml(path: Path, values: dict) -> None:
+    path.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8")
