@@ -116,11 +116,11 @@ def citation_box(lang: str, run: dict, base: str) -> str:
 
 def in_words(work: dict[str, str], tr) -> str:
     """A work as a bibliography has it, in Markdown."""
-    author, title, how = (
+    author, name, how = (
         re.sub(r"([\\`*_{}\[\]<>$|])", r"\\\1", work.get(key, "")) for key in ("author", "title", "howpublished")
     )
     version = f"{tr('Version')} {work['version']}" if "version" in work else ""
-    return f"{author} ({work['year']}). *{title}*. {version or how}. {work['url']}".strip()
+    return f"{author} ({work['year']}). *{name}*. {version or how}. {work['url']}".strip()
 
 
 def shown(value, lang: str) -> str:

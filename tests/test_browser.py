@@ -106,6 +106,7 @@ NARROW = """() => {
     const of = e => e.tagName.toLowerCase() + "." + e.className;
     return {
         page: document.scrollingElement.scrollWidth - innerWidth,
+        cut: [...document.querySelectorAll("caption")].filter(e => e.getBoundingClientRect().right > innerWidth).length,
         strange: wide.filter(e => !e.matches("pre, .math, .pst-scrollable-table-container")).map(of),
         unreachable: wide.filter(e => e.tabIndex < 0 && !e.querySelector("a[href], button")).map(of),
     };
@@ -124,7 +125,7 @@ def test_pages_fit_320_pixels_and_a_readers_own_spacing(site, reader, lang):
     for address in ["", *(f"{lang}/{name}.html" for name in PAGES)]:
         reader.goto(f"{site}/{address}")
         reader.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
-        assert reader.evaluate(NARROW) == {"page": 0, "strange": [], "unreachable": []}, address
+        assert reader.evaluate(NARROW) == {"page": 0, "cut": 0, "strange": [], "unreachable": []}, address
         reader.add_style_tag(content=SPACING)
         assert (reader.evaluate(NARROW)["page"], reader.evaluate(CLIPPED)) == (0, []), f"{address}, spaced"
 
