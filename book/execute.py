@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
+from traitlets.config import Config as Settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,15 +41,18 @@ def main() -> int:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the kernel inherits it, wherever it stands
     try:
-        papermill.execute_notebook(
-            str(options.source),
-            str(failed),
-            values,
-            kernel_name="python3",
-            cwd=str(ROOT),
-            progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not how the kernel is connected, for every notebook
-        )
+        with tempfile.TemporaryDirectory() as sockets:
+            # Not by TCP: of kernels that start at once, two may be given the same port.
+            kernel = {"transport": "ipc", "ip": str(Path(sockets, "kernel"))}
+            papermill.execute_notebook(
+                str(options.source),
+                str(failed),
+                values,
+                kernel_name="python3",
+                cwd=str(ROOT),
+                progress_bar=False,
+                config=Settings({"KernelManager": kernel}),
+            )
     except PapermillExecutionError as error:
         print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
         print(f"what it had shown until then is in {failed}", file=sys.stderr)

@@ -237,7 +237,8 @@ def bar_style() -> dict:
 
 def provenance(config: Config, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> dict:
     """Everything needed to say where a number came from."""
-    names = ("torch", "numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "papermill", "jupyter-book")
+    versions = {"python": platform.python_version(), "torch": torch.__version__}  # with its build: 2.13.0+cpu
+    names = ("numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "papermill", "jupyter-book")
     processor = _lines("/proc/cpuinfo", "model name")[:1] or [platform.processor() or platform.machine()]
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -247,7 +248,7 @@ def provenance(config: Config, dataset: Dataset, device: torch.device, dtype: to
         "processor": processor[0].split(":")[-1].strip(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
-        "versions": {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names},
+        "versions": versions | {n: importlib.metadata.version(n) for n in names},
         "data_source": dataset.source,
         "data_sha256": dataset.sha256,
         "code_sha256": code_sha256(*CODE),
