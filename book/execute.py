@@ -52,6 +52,7 @@ def main() -> int:
                 cwd=str(ROOT),
                 progress_bar=False,
                 config=Settings({"KernelManager": kernel}),
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not that it was interrupted after an error
             )
     except PapermillExecutionError as error:
         print(f"{options.source}, cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr)
