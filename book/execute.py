@@ -20,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from traitlets.config import Config as Settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
 
 
 def main() -> int:
@@ -42,8 +43,9 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the kernel inherits it, wherever it stands
     try:
         with tempfile.TemporaryDirectory() as sockets:
-            # Not by TCP: of kernels that start at once, two may be given the same port.
-            kernel = {"transport": "ipc", "ip": str(Path(sockets, "kernel"))}
+            # By TCP only where it must be: of kernels that start at once, two may be given the same port.
+            address = str(Path(sockets, "kernel"))
+            kernel = {"transport": "ipc", "ip": address} if len(os.fsencode(address)) < LONGEST_SOCKET else {}
             papermill.execute_notebook(
                 str(options.source),
                 str(failed),

@@ -27,9 +27,9 @@ def command(*words) -> subprocess.CompletedProcess:
     return subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
 
 
-def begin(*words) -> subprocess.Popen:
+def begin(*words, **environment) -> subprocess.Popen:
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return subprocess.Popen([str(w) for w in words], cwd=ROOT, text=True, env=ENVIRONMENT, **pipes)
+    return subprocess.Popen([str(w) for w in words], cwd=ROOT, text=True, env=ENVIRONMENT | environment, **pipes)
 
 
 def papermill(source: str, output: Path, *options) -> subprocess.CompletedProcess:
@@ -226,6 +226,18 @@ def test_without_a_run_the_first_cell_says_in_one_line_how_to_make_one(tmp_path)
         assert (tmp_path / source).with_suffix(".failed.ipynb").exists(), source
         first = told.strip().splitlines()[0]
         assert "RunError: run: " in first and "make report" in first and "Traceback" not in told, source
+
+
+def test_kernels_are_reached_by_sockets_and_by_ports_where_the_temporary_folder_lies_too_deep(tmp_path):
+    asked = "import json, ipykernel; print(json.load(open(ipykernel.get_connection_file()))['transport'])"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(asked)]), tmp_path / "asked.ipynb")
+    (deep := tmp_path / ("deep" * 30)).mkdir()
+    for folder, transport in (("/tmp", "ipc"), (deep, "tcp")):
+        words = ["book/execute.py", tmp_path / "asked.ipynb", tmp_path / "out.ipynb", "--lang", "id"]
+        done = begin(sys.executable, *words, "--params", params(tmp_path), TMPDIR=str(folder))
+        assert done.communicate()[1] == "" and done.returncode == 0
+        (cell,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1:]
+        assert cell.outputs[0].text == f"{transport}\n"
 
 
 def params(folder: Path) -> Path:
