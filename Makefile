@@ -36,7 +36,7 @@ DATASET := $(shell sed -n "s/^dataset: *['\"]*\([^'\"\# ]*\).*/\1/p" $(PARAMS))
 IMAGES  := $(wildcard $(DATASET)/*-ubyte $(DATASET)/*-ubyte.gz)
 SUBJECT := $(wildcard $(DATASET)/classes.yml)
 PAGES   := $(shell sed -n 's/^ *- file: *//p' book/toc.yml)
-NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebooks/$(page).ipynb),$(page)))
+NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebooks/en/$(page).ipynb),$(page)))
 # A sweep that has finished under this profile has a page; SWEEPS= leaves them out.
 SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
@@ -53,7 +53,7 @@ FINDINGS := $(foreach lang,$(LANGS),$(patsubst %,$(BUILD)/notebooks/$(lang)/%.ip
 pdf_of   = $(BUILD)/pdf/$(or $(shell sed -n '/^msgid "report"$$/{n;s/msgstr "\(.*\)"/\1/p;}' book/locale/$(1).po 2>/dev/null),report)-$(1).pdf
 PDFS     := $(foreach lang,$(LANGS),$(call pdf_of,$(lang)))
 
-.PHONY: help report test test-all lab notebooks book pdf serve pictures bench bench-sweep sweep clean distclean env FORCE
+.PHONY: help report test test-all lab sync notebooks book pdf serve pictures bench bench-sweep sweep clean distclean env FORCE
 help:  ## these lines
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 	@echo "PROFILE is one of: $(PROFILES). The two that do everything: make report, make test."
@@ -75,8 +75,11 @@ test:  ## the tests, with a smoke-sized report (minutes)
 test-all:  ## the tests and the slow ones
 	$(PY) -m pytest
 
-lab:  ## open JupyterLab on the notebooks
-	cd notebooks && $(abspath $(PY)) -m jupyterlab
+lab:  ## open JupyterLab on the notebooks: notebooks/id, notebooks/en
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS))
+
+sync:  ## carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language
+	@$(PY) book/translations.py $(FROM:%=--from %) $(NEW:%=--new %)
 
 serve: book  ## read the book at http://localhost:8000 (PORT=8000)
 	@echo "the book is at http://localhost:$(PORT)/ until Ctrl-C"
@@ -120,8 +123,8 @@ $(BUILD)/sweeps: FORCE
 	$(call said,$(SWEEPS))
 
 define notebook
-$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(or $(4),$(2)).ipynb $(RUN)/.trained $(LIB) $(SUBJECT) $(BUILD)/profile book/execute.py $(3)
-	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --lang $(1) --params $(PARAMS) $(5)
+$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(1)/$(or $(4),$(2)).ipynb notebooks/claims.yml $(RUN)/.trained $(LIB) $(SUBJECT) $(BUILD)/profile book/execute.py $(3)
+	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --params $(PARAMS) $(5)
 endef
 first = $(firstword $(LANGS))
 $(foreach lang,$(LANGS),$(foreach name,$(filter-out conclusion,$(NAMES)),$(eval \

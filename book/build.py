@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 
 from publish import robots, sitemap, slim
-from sources import BOOK, BookError, catalogue, contents, find_sources, languages, pages, read_run, title
+from sources import BOOK, BookError, contents, find_sources, languages, pages, read_run, title
 from staging import CARD_PAGE, stage_edition
 
 from cae_lib.config import UserError
+from cae_lib.words import translator
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -88,7 +89,7 @@ def build_html(lang: str, langs: list[str], run: dict, stage: Path, made: Path) 
 
 def speak_copybutton(lang: str, script: Path) -> None:
     """sphinx-copybutton keeps its words in its script and has no catalogue: its English ones are replaced."""
-    text, tr = script.read_text(encoding="utf-8"), catalogue(lang)
+    text, tr = script.read_text(encoding="utf-8"), translator(lang)
     for phrase in ("Copy", "Copy to clipboard", "Copied!", "Failed to copy"):
         text = text.replace(f"'{phrase}'", f"'{tr(phrase)}'", 1)
     script.write_text(text, encoding="utf-8")
@@ -108,7 +109,7 @@ def chooser(langs: list[str], run: dict, base: str = "") -> str:
     """BUILD/html/index.html: the same whichever edition is made first; no script, no other file but the mark."""
     root, doors, links = f"{base}/" if base else "", [], []
     for lang in langs:
-        tr, first, name = catalogue(lang), pages()[0], html.escape(title(lang, run))
+        tr, first, name = translator(lang), pages()[0], html.escape(title(lang, run))
         doors.append(
             f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{name}</h2>'
             "<p>"
@@ -118,7 +119,7 @@ def chooser(langs: list[str], run: dict, base: str = "") -> str:
         links.append(f'<link rel="alternate" hreflang="{lang}" href="{root}{lang}/{first}.html">')
     links.append(f'<link rel="alternate" hreflang="x-default" href="{root or "index.html"}">')
     links += [f'<link rel="canonical" href="{base}/">'] if base else []
-    ask = " · ".join(catalogue(lang)("Choose a language") for lang in langs)
+    ask = " · ".join(translator(lang)("Choose a language") for lang in langs)
     titles, picture = (" · ".join(title(lang, run) for lang in langs), f"{langs[-1]}/cards/{CARD_PAGE}.png")
     facts = {"type": "website", "title": titles, "image": f"{root}{picture}"}
     links += [f'<meta property="og:{name}" content="{html.escape(text)}">' for name, text in facts.items()]

@@ -7,15 +7,15 @@ from babel.dates import format_datetime
 from cover import read_cover
 from myst import directive
 from publish import bibtex, citation, own_citation
-from sources import BOOK, catalogue, title, words_of
+from sources import BOOK, title, words_of
 
 from cae_lib.config import FAMILY, Config
-from cae_lib.text import number, say
+from cae_lib.words import number, say, translator
 
 
 def run_note(lang: str, run: dict) -> dict | None:
     """What a reader must know before reading a number of this run; None for a run like the report's."""
-    tr, found, full = catalogue(lang), Config.from_dict(run["config"]), Config()
+    tr, found, full = translator(lang), Config.from_dict(run["config"]), Config()
     if found.dataset == "synthetic":
         text = (
             "This page was made from images drawn by code, not from photographs: "
@@ -45,7 +45,7 @@ def dataset(lang: str, run: dict) -> dict[str, str]:
 
 def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
     """The tables that a page asks for by name, as {{ run_table }}; every value is the run's own."""
-    tr, facts, config = catalogue(lang), run["provenance"], Config.from_dict(run["config"])
+    tr, facts, config = translator(lang), run["provenance"], Config.from_dict(run["config"])
     began = format_datetime(datetime.fromisoformat(facts["started"]), "d MMMM y, HH:mm (xxx)", locale=lang)
     about = {
         "Training began": began,
@@ -104,7 +104,7 @@ def citation_box(lang: str, run: dict, base: str) -> str:
 
     A report whose author the cover names is cited as theirs, and beside it the work that it was made with.
     """
-    tr, year = catalogue(lang), run["provenance"]["started"][:4]
+    tr, year = translator(lang), run["provenance"]["started"][:4]
     own = own_citation(read_cover(BOOK / "cover.yml", lang), title(lang, run), year, tr("Lab report"), base)
     works = [work for work in (own, citation(base)) if work]
     parts = [in_words(work, tr) for work in works]

@@ -1,4 +1,4 @@
-"""Execute one notebook in one language: `python book/execute.py SOURCE OUTPUT --lang id --params FILE`.
+"""Execute one notebook: `python book/execute.py SOURCE OUTPUT --params FILE`.
 
 The output appears whole or not at all; a failed one is kept beside it as NAME.failed.ipynb, to look into.
 """
@@ -27,7 +27,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--lang", required=True, help="language of the page")
     parser.add_argument("--params", required=True, type=Path, help="the profile: a YAML file of parameters")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters, as texts")
     options = parser.parse_args()
@@ -35,7 +34,7 @@ def main() -> int:
     begun, failed = time.monotonic(), options.output.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
     # The profile speaks to every notebook; each takes the parameters that it has.
-    profile = yaml.safe_load(options.params.read_text()) | {"lang": options.lang}
+    profile = yaml.safe_load(options.params.read_text())
     profile |= dict(text.split("=", 1) for text in options.set)
     known = papermill.inspect_notebook(str(options.source))
     values = {name: value for name, value in profile.items() if name in known}

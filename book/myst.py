@@ -5,7 +5,10 @@ from pathlib import Path
 
 import jinja2
 from publish import shrink
-from sources import BOOK, catalogue
+from sources import BOOK
+
+from cae_lib.citations import to_myst
+from cae_lib.words import translator
 
 
 def kind(output) -> str | None:
@@ -23,23 +26,23 @@ def myst(output, figures: Path) -> str:
         file.write_bytes(shrink(base64.b64decode(data["image/png"])))
         options = {"name": report["name"], "alt": one_line(report["alt"])}
         options |= {"width": f"{size['width']}px", "height": f"{size['height']}px", "align": "center"}
-        return directive("figure", f"figures/{figures.name}/{file.name}", options, one_line(report["caption"]))
+        return directive("figure", f"figures/{figures.name}/{file.name}", options, to_myst(one_line(report["caption"])))
     if report["kind"] == "table":
         options = {"name": report["name"], "align": "center"}
-        return directive("table", one_line(report["caption"]), options, data["text/markdown"])
+        return directive("table", to_myst(one_line(report["caption"])), options, data["text/markdown"])
     if report["kind"] == "verdict":
         look = "verdict-holds" if report["holds"] else "verdict-fails"
         return directive("admonition", one_line(report["title"]), {"class": f"verdict {look}"}, report["body"])
     if report["kind"] == "live":
         return directive("raw", "html", {}, live(report))
-    return data["text/markdown"] if report["kind"] == "tell" else ""
+    return to_myst(data["text/markdown"]) if report["kind"] in ("tell", "source") else ""
 
 
 def live(report: dict) -> str:
     """book/templates/NAME.html, which puts what runs in the browser on a page, in the words of the edition."""
     template = (BOOK / "templates" / f"{report['name']}.html").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True).from_string(template)
-    return page.render(lang=report["lang"], classes=report["classes"], _=catalogue(report["lang"]))
+    return page.render(lang=report["lang"], classes=report["classes"], _=translator(report["lang"]))
 
 
 def directive(name: str, argument: str, options: dict, body: str) -> str:

@@ -24,9 +24,10 @@ from bs4 import BeautifulSoup, NavigableString
 from cover import is_placeholder, read_cover
 from PIL import Image, ImageColor
 from pypdf import PdfReader
-from sources import BOOK, BookError, catalogue, languages, pages
+from sources import BOOK, BookError, languages, pages
 
 from cae_lib.plots import PAPER
+from cae_lib.words import translator
 
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
@@ -88,7 +89,7 @@ def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
 
 def assemble(edition: Path, lang: str, cover: dict[str, str]) -> BeautifulSoup:
     """The printed report as one HTML document."""
-    tr, first = catalogue(lang), read_page(edition, pages()[0])
+    tr, first = translator(lang), read_page(edition, pages()[0])
     contents, chapters, count = [], [], itertools.count(1)
     entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
     names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]

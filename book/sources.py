@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 
 import yaml
-from babel.messages.pofile import read_po
 
 BOOK = Path(__file__).resolve().parent
 sys.path.insert(0, str(BOOK.parent))
 from cae_lib import subject  # noqa: E402
 from cae_lib.config import Config  # noqa: E402
-from cae_lib.text import say  # noqa: E402
+from cae_lib.words import say, translator  # noqa: E402
 
 TITLE = "A convolutional autoencoder on {dataset}"
 
@@ -69,13 +68,6 @@ def read_run(path: Path) -> dict:
     return run | {"folder": path}
 
 
-def catalogue(lang: str):
-    """A function from an English phrase to the edition's; English itself, and what has no translation, stays."""
-    path = BOOK / "locale" / f"{lang}.po"
-    words = {m.id: m.string for m in read_po(path.open("rb")) if m.id and m.string} if path.is_file() else {}
-    return lambda phrase: words.get(phrase, phrase)
-
-
 def words_of(run: dict) -> subject.Subject:
     """What the run's images show, in every language."""
     return subject.find(Config.from_dict(run["config"]).dataset)
@@ -83,4 +75,4 @@ def words_of(run: dict) -> subject.Subject:
 
 def title(lang: str, run: dict) -> str:
     """The report's: what was trained on what."""
-    return catalogue(lang)(TITLE).format(dataset=say(words_of(run).name, lang))
+    return translator(lang)(TITLE).format(dataset=say(words_of(run).name, lang))

@@ -1,6 +1,6 @@
 """Stage one edition: from executed notebooks and prose pages, what Jupyter Book reads.
 
-Cells of another language and of parameters go, outputs of the contract (see cae_lib/text.py) become MyST.
+Cells that only serve the notebook go, outputs of the contract (see cae_lib/text.py) become MyST.
 """
 
 import base64
@@ -15,20 +15,22 @@ from pathlib import Path
 import nbformat
 import yaml
 from babel.core import get_global
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from colophon import citation_box, colophon, dataset, run_note
 from myst import kind, myst, one_line
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from publish import card
-from sources import BOOK, BookError, catalogue, title
+from sources import BOOK, BookError, title
 from traitlets.config import Config as Settings
 
-from cae_lib.text import WHOLE
+from cae_lib.citations import to_myst
+from cae_lib.words import messages, translator
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
-PARAMETER_TAGS = {"parameters", "injected-parameters"}
+NOT_SHOWN = {"parameters", "injected-parameters", "remove-cell"}
+PROSE_PAGE = re.compile(r"\]\(\.\./\.\./book/\w+/(\w+)\.md")  # as a notebook in its folder links to it
 CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
 
 EXTENSIONS = (
@@ -51,7 +53,7 @@ def stage_edition(
         if path.suffix == ".ipynb":
             executed[name] = nbformat.read(path, as_version=4)
             shutil.copy(path, extra)
-            nbformat.write(stage_notebook(executed[name], lang, source / "figures" / name), source / path.name)
+            nbformat.write(stage_notebook(executed[name], source / "figures" / name), source / path.name)
             for part in live_parts(executed[name]):
                 stage_live(part, run["folder"], stage / "extra" / part)
             if picture := first_figure(executed[name]):
@@ -62,7 +64,7 @@ def stage_edition(
         else:
             shutil.copy(path, source)
     cards = {name: cards.get(name, cards.get(CARD_PAGE)) for name in sources}
-    tr = catalogue(lang)
+    tr = translator(lang)
     for part in toc["parts"]:
         part["caption"] = tr(part["caption"])
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
@@ -72,17 +74,18 @@ def stage_edition(
     return stage
 
 
-def stage_notebook(notebook, lang: str, figures: Path):
-    """The executed notebook as the edition shows it: one language, no parameters, outputs as MyST."""
+def stage_notebook(notebook, figures: Path):
+    """The executed notebook as the edition shows it: no parameters, citations and outputs as MyST."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = list(in_language(notebook.cells, lang))
-    settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": PARAMETER_TAGS}})
+    settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": NOT_SHOWN}})
     notebook, _ = TagRemovePreprocessor(config=settings).preprocess(notebook, {})
     cells = []
     for cell in notebook.cells:
         if cells and folded(cells[-1]) and folded(cell) and not cells[-1].outputs:
             cell.source = f"{cells.pop().source}\n\n{cell.source}"  # one button for code that shows nothing in between
         cells.append(cell)
+        if cell.cell_type == "markdown":
+            cell.source = PROSE_PAGE.sub(r"](\1.md", to_myst(cell.source))
         if cell.cell_type == "code":
             outputs, cell.outputs = cell.outputs, []
             for title in (out.metadata["report"]["title"] for out in outputs if kind(out) == "title"):
@@ -96,20 +99,6 @@ def stage_notebook(notebook, lang: str, figures: Path):
                     cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
     notebook.cells = cells
     return notebook
-
-
-def in_language(cells: list, lang: str):
-    """All cells but prose in another language; where `lang` has no twin yet, the English one stands for it."""
-    twins = {}
-    for cell in [*cells, None]:
-        tongue = next((t[5:] for t in cell.metadata.get("tags", []) if t.startswith("lang-")), None) if cell else None
-        if twins and (tongue is None or tongue in twins):  # a group of twins has ended
-            yield twins[lang if lang in twins or lang in WHOLE else "en"]
-            twins = {}
-        if tongue:
-            twins[tongue] = cell
-        elif cell:
-            yield cell
 
 
 def first_figure(notebook):
@@ -140,15 +129,16 @@ def stage_live(name: str, run: Path, folder: Path) -> None:
 
 
 def compile_catalogue(lang: str, folder: Path) -> None:
-    """book/locale/LANG.po as gettext and as Sphinx's search script read it."""
+    """book/locale/LANG.po as gettext and as Sphinx's search script read it; English has its phrases in the code."""
     folder.mkdir(parents=True)
-    path = BOOK / "locale" / f"{lang}.po"
-    if path.is_file():
-        messages = read_po(path.open("rb"), locale=lang)
+    if phrases := messages(lang):
+        catalogue = Catalog(locale=lang)
+        for phrase, translation in phrases.items():
+            catalogue.add(phrase, translation)
         for name in CATALOGUES:
             with open(folder / f"{name}.mo", "wb") as file:
-                write_mo(file, messages)
-        script = {"locale": lang, "plural_expr": "0", "messages": {m.id: m.string for m in messages if m.id}}
+                write_mo(file, catalogue)
+        script = {"locale": lang, "plural_expr": "0", "messages": phrases}
         (folder / "sphinx.js").write_text(f"Documentation.addTranslations({json.dumps(script)});", encoding="utf-8")
 
 
@@ -166,10 +156,10 @@ def configuration(
     cards: dict | None = None,
 ) -> dict:
     """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
-    tr = catalogue(lang)
+    tr = translator(lang)
     editions = [
         {"code": x, "locale": locale(x)}
-        | {"name": catalogue(x)("English"), "read_page": catalogue(x)("Read this page in English")}
+        | {"name": translator(x)("English"), "read_page": translator(x)("Read this page in English")}
         for x in langs
     ]
     theme = {

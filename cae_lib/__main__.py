@@ -66,7 +66,7 @@ def train_run(options: dict) -> int:
     values = read_params(options.pop("params"))
     archive = options.pop("archive_stale")
     values |= {name: value for name, value in options.items() if value is not None}
-    config = Config.from_dict(values, extra=("run", "lang"))
+    config = Config.from_dict(values, extra=("run",))
     if not isinstance(values.get("run"), str) or not values["run"].strip():
         raise ConfigError(f"run: found {values.get('run')!r}, allowed is a directory; add --run runs/NAME")
     run, dataset = Run(values["run"]), data.load(config)

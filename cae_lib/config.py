@@ -104,20 +104,25 @@ class Config:
 
 def notebook_config(namespace: dict) -> Config:
     """`Config` from a notebook's `globals()`, where its parameters cells put the values; strict like `Config`."""
-    check_parameters(namespace, "lang", "run", *(f.name for f in dataclasses.fields(Config)))
-    return Config(**{f.name: namespace[f.name] for f in dataclasses.fields(Config) if f.name in namespace})
+    fields = [f.name for f in dataclasses.fields(Config)]
+    assigned = check_parameters(namespace, "run", *fields)
+    return Config(**{name: namespace[name] for name in fields if name in assigned})
 
 
-def check_parameters(namespace: dict, *known: str) -> None:
-    """Refuse a parameter that the notebook does not have; raises `ConfigError`.
+def check_parameters(namespace: dict, *known: str) -> set[str]:
+    """The names that the parameters cells assign, as they were last executed; `ConfigError` for one not in `known`.
 
-    Papermill only warns of one. The cells that begin with "# Parameters", the notebook's own and the one that
-    papermill injects, are read back from IPython's history, and each name in them must be in `known`.
+    Papermill only warns of a parameter that a notebook does not have. The notebook's own cell ("# Parameters: …") and
+    the one that papermill injects ("# Parameters") are read back from IPython's history.
     """
+    last = {}  # the first line tells the two apart; what stood there before it was corrected does not count
     for cell in namespace.get("In", []):
         if cell.lstrip().startswith("# Parameters"):
-            assigned = (t for s in ast.parse(cell).body if isinstance(s, ast.Assign) for t in s.targets)
-            _check_names((n.id for t in assigned for n in ast.walk(t) if isinstance(n, ast.Name)), known)
+            last[cell.lstrip().splitlines()[0].strip() == "# Parameters"] = cell
+    assigns = (s for cell in last.values() for s in ast.parse(cell).body if isinstance(s, ast.Assign))
+    assigned = [n.id for s in assigns for t in s.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+    _check_names(assigned, known)
+    return set(assigned)
 
 
 def _check_names(names, known) -> None:

@@ -195,7 +195,7 @@ class Run:
             metrics = self.metrics
             known = metrics.pop("verdicts", [])
             before = {v["key"]: v for v in known if v["notebook"] == notebook}
-            found = [_settled(before.get(v["key"], {}), v) for v in verdicts]
+            found = [_merged(before.get(v["key"], {}), v) for v in verdicts]
             others = [v for v in known if v["notebook"] != notebook]
             merged = sorted([*others, *found], key=lambda v: v["notebook"])
             numbers = dict(sorted({**metrics, **_settled(metrics, numbers)}.items()))
@@ -231,6 +231,11 @@ class Run:
 
     def _write_json(self, name: str, values: dict) -> None:
         write_atomic(self.path / name, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def _merged(before: dict, found: dict) -> dict:
+    """A verdict with the facts that it was told in the other languages."""
+    return _settled(before, found) | {"facts": {**before.get("facts", {}), **found["facts"]}}
 
 
 def _settled(before: dict, found: dict) -> dict:

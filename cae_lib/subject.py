@@ -27,14 +27,12 @@ class Subject:
     name: dict[str, str]
     item: dict[str, str]  # what one image shows
     classes: dict[str, tuple[str, ...]]  # of the labels 0 to 9
-    about: dict[str, str]  # where the images come from, as Markdown with citations
+    about: dict[str, str]  # where the images come from, a sentence of Markdown; `cite` follows it
     cite: str = ""  # key of book/references.bib
     # What was known or supposed before anything was measured; of another dataset, the training images tell it.
     apart: tuple[int, int] | None = None  # two classes that should not overlap
-    apart_key: str = "unlike_classes_apart"  # of the verdict on them
     alike: tuple[int, ...] = ()  # four classes that should be confused
     alike_why: dict[str, str] | None = None
-    alike_keys: tuple[str, str] = ("errors_among_alike_classes", "alike_classes_error_share")
     strange: str = "silhouettes"  # what comes from another world, or "digits"
     recipe: tuple[int, ...] = ()  # the classes on whose validation images the combined anomaly score was chosen
     published: tuple[float, ...] = ()  # one-class AUROC of geometric transformations and of an SVM (Golan 2018)
@@ -53,9 +51,7 @@ GARMENTS = dict(
         ),
     },
     apart=(1, 6),
-    apart_key="trousers_and_shirts_apart",
     alike=(0, 2, 4, 6),
-    alike_keys=("errors_among_upper_garments", "upper_garment_error_share"),
     strange="digits",
     alike_why={
         "id": "Bentuknya sama, yaitu badan dengan dua lengan, dan yang membedakannya adalah kerah, kancing, dan "
@@ -69,9 +65,9 @@ SUBJECTS = {
         name={"id": "Fashion-MNIST", "en": "Fashion-MNIST"},
         about={
             "id": "Fashion-MNIST berisi foto kecil pakaian, sepatu, dan tas dari sebuah toko daring, dalam warna "
-            "abu-abu dan sepuluh kelas {cite}`xiao2017`.",
+            "abu-abu dan sepuluh kelas.",
             "en": "Fashion-MNIST holds small photographs of clothes, shoes and bags from an online shop, in shades of "
-            "grey and in ten classes {cite}`xiao2017`.",
+            "grey and in ten classes.",
         },
         cite="xiao2017",
         recipe=(0, 5, 6, 8),
@@ -97,9 +93,9 @@ SUBJECTS = {
         },
         about={
             "id": "MNIST berisi angka tulisan tangan, yang ditulis oleh pegawai kantor sensus dan murid sekolah, dalam "
-            "warna abu-abu dan sepuluh kelas {cite}`lecun1998`.",
+            "warna abu-abu dan sepuluh kelas.",
             "en": "MNIST holds handwritten digits, written by census staff and by high-school students, in shades of "
-            "grey and in ten classes {cite}`lecun1998`.",
+            "grey and in ten classes.",
         },
         cite="lecun1998",
     ),
@@ -109,9 +105,9 @@ SUBJECTS = {
         classes=dict.fromkeys(("id", "en"), ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
         about={
             "id": "KMNIST berisi sepuluh aksara *hiragana* bergaya *kuzushiji*, yaitu tulisan kursif dari buku-buku "
-            "Jepang kuno, yang di sini dinamai menurut bunyinya {cite}`clanuwat2018`.",
+            "Jepang kuno, yang di sini dinamai menurut bunyinya.",
             "en": "KMNIST holds ten *hiragana* characters in *kuzushiji*, the cursive script of old Japanese books; "
-            "here they are named by their sound {cite}`clanuwat2018`.",
+            "here they are named by their sound.",
         },
         cite="clanuwat2018",
     ),

@@ -1,172 +1,67 @@
-"""The words of both languages, and how a notebook speaks: numbers, sentences, verdicts, captions.
+"""How a notebook speaks in its language: sentences, figures, tables, verdicts.
 
 `Page` is one notebook in one language. What it displays carries the metadata that the book's build reads.
 """
 
 import base64
+import inspect
 import io
-import math
 import operator
-import re
 from functools import cached_property
 
 import pandas as pd
-from babel.numbers import format_decimal
 from IPython.display import display
 
-from cae_lib import subject
+from cae_lib import citations, claims, subject
 from cae_lib.config import Config, ConfigError
+from cae_lib.words import languages, number, say, word
 
-WORDS = {  # what figures and tables say more than once
-    "absolute_error": {"id": "Galat mutlak tiap piksel", "en": "Absolute error per pixel"},
-    "anomalies_found": {"id": "Anomali yang ditemukan (%)", "en": "Anomalies found (%)"},
-    "auroc": {"id": "AUROC", "en": "AUROC"},
-    "autoencoder": {"id": "Autoencoder", "en": "Autoencoder"},
-    "axes_counted": {"id": "Banyaknya sumbu utama", "en": "Number of principal axes"},
-    "batch_size": {"id": "Ukuran batch", "en": "Batch size"},
-    "bottleneck": {"id": "leher botol", "en": "bottleneck"},
-    "bpp": {"id": "Bit per piksel (skala logaritmik)", "en": "Bits per pixel (logarithmic scale)"},
-    "channels": {"id": "Lebar lapisan", "en": "Widths of the layers"},
-    "class": {"id": "Kelas", "en": "Class"},
-    "codes": {"id": "Kode laten", "en": "Latent codes"},
-    "combined": {"id": "Gabungan", "en": "Combined"},
-    "Conv2d": {"id": "konvolusi", "en": "convolution"},
-    "ConvTranspose2d": {"id": "konvolusi transpos", "en": "transposed convolution"},
-    "count": {"id": "Banyaknya citra", "en": "Number of images"},
-    "cropped": {"id": "dipotong", "en": "cropped"},
-    "crossfade": {"id": "Pemudaran silang", "en": "Cross-fade"},
-    "decoder": {"id": "Decoder", "en": "Decoder"},
-    "encoder": {"id": "Encoder", "en": "Encoder"},
-    "energy_kept": {"id": "Energi yang dipertahankan (%)", "en": "Energy kept (%)"},
-    "epoch": {"id": "Epoch", "en": "Epoch"},
-    "error": {"id": "Galat", "en": "Error"},
-    "false_alarms": {"id": "Alarm palsu (% citra normal)", "en": "False alarms (% of normal images)"},
-    "Flatten": {"id": "diratakan", "en": "flatten"},
-    "frequency": {"id": "Frekuensi (siklus per piksel)", "en": "Frequency (cycles per pixel)"},
-    "input": {"id": "Masukan", "en": "Input"},
-    "jpeg": {"id": "JPEG", "en": "JPEG"},
-    "kernel": {"id": "Kernel", "en": "Kernel"},
-    "knn_accuracy": {"id": "Ketepatan k-NN", "en": "k-NN accuracy"},
-    "latent_dim": {"id": "Ukuran kode", "en": "Code size"},
-    "learning_rate": {"id": "Laju pembelajaran", "en": "Learning rate"},
-    "Linear": {"id": "terhubung penuh", "en": "fully connected"},
-    "linear": {"id": "Linear", "en": "Linear"},
-    "linear_scale": {"id": "Skala linear", "en": "Linear scale"},
-    "log_scale": {"id": "Skala logaritmik", "en": "Logarithmic scale"},
-    "loss": {"id": "Loss (MSE)", "en": "Loss (MSE)"},
-    "mean_image": {"id": "citra rata-rata", "en": "mean image"},
-    "median": {"id": "median", "en": "median"},
-    "mse": {"id": "MSE", "en": "MSE"},
-    "normal_class": {"id": "Kelas normal", "en": "Normal class"},
-    "numbers": {"id": "{} angka", "en": "{} numbers"},
-    "one_class_auroc": {"id": "AUROC satu kelas", "en": "One-class AUROC"},
-    "original": {"id": "Asli", "en": "Original"},
-    "output": {"id": "Keluaran", "en": "Output"},
-    "padding": {"id": "padding", "en": "padding"},
-    "pca": {"id": "PCA", "en": "PCA"},
-    "pca_all": {"id": "PCA penuh", "en": "Full PCA"},
-    "pca_knn_accuracy": {"id": "Ketepatan k-NN PCA", "en": "PCA's k-NN accuracy"},
-    "pca_map": {"id": "peta PCA", "en": "PCA map"},
-    "pca_one_class_auroc": {"id": "AUROC satu kelas PCA", "en": "PCA's one-class AUROC"},
-    "pca_test_mse": {"id": "MSE uji PCA", "en": "PCA's test MSE"},
-    "pixels": {"id": "Piksel mentah", "en": "Raw pixels"},
-    "png": {"id": "PNG", "en": "PNG"},
-    "points": {"id": "poin", "en": "points"},
-    "query": {"id": "Dicari", "en": "Query"},
-    "reconstruction": {"id": "Rekonstruksi", "en": "Reconstruction"},
-    "seed": {"id": "Seed", "en": "Seed"},
-    "spherical": {"id": "Sferis", "en": "Spherical"},
-    "test": {"id": "Data uji", "en": "Test data"},
-    "test_mse": {"id": "MSE uji", "en": "Test MSE"},
-    "test_psnr": {"id": "PSNR uji (dB)", "en": "Test PSNR (dB)"},
-    "test_ssim": {"id": "SSIM uji", "en": "Test SSIM"},
-    "train": {"id": "Data latih", "en": "Training data"},
-    "typical": {"id": "Khas", "en": "Typical"},
-    "Unflatten": {"id": "disusun ulang", "en": "reshape"},
-    "validation": {"id": "Data validasi", "en": "Validation data"},
-    "validation_mse": {"id": "MSE validasi", "en": "Validation MSE"},
-    "variance_explained": {"id": "Varians yang dijelaskan (%)", "en": "Variance explained (%)"},
-    "webp": {"id": "WebP", "en": "WebP"},
-    # verdicts
-    "holds": {"id": "Terbukti", "en": "Holds"},
-    "fails": {"id": "Tidak terbukti", "en": "Does not hold"},
-    "measured": {"id": "Terukur", "en": "Measured"},
-    "threshold": {"id": "Ambang", "en": "Threshold"},
-    ">=": {"id": "paling sedikit", "en": "at least"},
-    "<=": {"id": "paling banyak", "en": "at most"},
-    ">": {"id": "lebih dari", "en": "more than"},
-    "<": {"id": "kurang dari", "en": "less than"},
-}
-LANGUAGES = tuple(dict.fromkeys(lang for words in WORDS.values() for lang in words))
-WHOLE = ("id", "en")  # in these no text may be missing; a language that is still growing speaks English meanwhile
 RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-def say(texts: dict, lang: str):
-    """The text of one language; English where a language beyond the two has none yet."""
-    return texts[lang if lang in texts or lang in WHOLE else "en"]
-
-
-def word(key: str, lang: str) -> str:
-    """The term `key` of WORDS in one language."""
-    return say(WORDS[key], lang)
-
-
-def named(key: str, lang: str) -> str:
-    """The term `key` or, where the catalogue has none, the key itself: a sweep may vary and collect anything."""
-    return word(key, lang) if key in WORDS else key
-
-
-def number(value: float, lang: str, digits: int | None = None) -> str:
-    """`value` as the language writes it: 0,0045 and 10.000 in Indonesian; `digits` decimals, or as many as it has."""
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    decimals = "#" * 10 if digits is None else "0" * digits
-    return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
-
-
-def numerals(text: str, lang: str) -> str:
-    """`text` with each long whole number in it as the language groups it: 64 × 3.136 in Indonesian."""
-    return re.sub(r"\d{4,}", lambda digits: number(int(digits[0]), lang), text)
-
-
 class Page:
-    """One notebook in one language: says, shows and judges; `save` hands numbers and verdicts to the run.
+    """One notebook in one language: tells, shows and judges; `save` hands numbers and verdicts to the run.
 
-    Texts are keyword arguments, one per language: `page.tell(id="…", en="…")`. What the images show is the dataset's
-    to say: that of `run`, unless named. Raises `ConfigError` for a language in which WORDS has no word.
+    What the images show is the dataset's to say: that of `run`, unless named. Raises `ConfigError` for a language
+    without a catalogue in book/locale.
     """
 
     def __init__(self, lang: str, notebook: str, run=None, dataset: str | None = None):
-        if lang not in LANGUAGES:
-            raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(LANGUAGES)}")
+        if lang not in languages():
+            raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(languages())} (the files in book/locale)")
         self.lang, self.notebook, self.run, self.dataset, self.verdicts = lang, notebook, run, dataset, []
 
     # --- words and numbers -------------------------------------------------------------------------------
 
-    def say(self, **texts: str) -> str:
-        """The text of the page's language."""
-        return say(texts, self.lang)
-
     @cached_property
     def subject(self) -> subject.Subject:
-        """What is said of the dataset in every language; the three below say it in the page's."""
+        """What is said of the dataset in every language; the next four say it in the page's."""
         return subject.find(self.dataset or (self.run.config if self.run else Config()).dataset)
+
+    @property
+    def dataset_name(self) -> str:
+        """What the dataset is called."""
+        return say(self.subject.name, self.lang)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels 0 to 9."""
-        return self.say(**self.subject.classes)
+        return say(self.subject.classes, self.lang)
 
     @property
     def item(self) -> str:
         """What one image shows: in MNIST, a digit."""
-        return self.say(**self.subject.item)
+        return say(self.subject.item, self.lang)
 
     @property
     def about(self) -> str:
         """Where the images come from, in a sentence with its citation."""
-        return self.say(**self.subject.about)
+        text = say(self.subject.about, self.lang)
+        return f"{text.removesuffix('.')} {self.cite(self.subject.cite)}." if self.subject.cite else text
+
+    def cite(self, *keys: str) -> str:
+        """Works of book/references.bib in parentheses, each a link: (Wang et al., 2004; …)."""
+        return citations.links(keys, self.lang)
 
     def number(self, value: float, digits: int | None = None) -> str:
         return number(value, self.lang, digits)
@@ -187,13 +82,16 @@ class Page:
         """The page's heading in the book, where it is known only when the notebook runs."""
         self._show("title", markdown=f"**{text}**", title=text)
 
-    def tell(self, **texts: str) -> None:
+    def tell(self, text: str) -> None:
         """Show a paragraph of Markdown."""
-        self._show("tell", markdown=self.say(**texts))
+        self._show("tell", markdown=text)
 
-    def figure(self, figure, name: str, **texts: tuple[str, str]) -> None:
-        """Show a matplotlib figure at twice its density; `texts` are (caption, alternative text)."""
-        caption, alt = self.say(**texts)
+    def source(self, thing) -> None:
+        """Show the source of a class or function, read from its module."""
+        self._show("source", markdown=f"```python\n{inspect.getsource(thing)}```")
+
+    def figure(self, figure, name: str, caption: str, alt: str) -> None:
+        """Show a matplotlib figure at twice its density; `alt` says what it shows to those who cannot see it."""
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=200, metadata={"Software": None})
         width, height = (round(100 * inches) for inches in figure.get_size_inches())
@@ -205,10 +103,17 @@ class Page:
         )
         self._show("caption", markdown=f"*{caption}*")
 
-    def table(self, table: pd.DataFrame, name: str, digits: int | dict = 4, **texts: str) -> None:
-        """Show a data frame without its index; `digits`: decimals of its floats, for all columns or by column."""
-        caption = self.say(**texts)
-        rows = ["| " + " | ".join(map(str, table.columns)) + " |"]
+    def table(
+        self, table: pd.DataFrame, name: str, caption: str, columns: list[str] | None = None, digits: int | dict = 4
+    ) -> None:
+        """Show a data frame without its index under the headings `columns`, or under its own names.
+
+        `digits`: decimals of its floats, for all columns or by the frame's own name of a column (4 where unnamed).
+        """
+        headings = [str(name) for name in (table.columns if columns is None else columns)]
+        if len(headings) != len(table.columns):
+            raise ValueError(f"table {name}: {len(headings)} headings for {len(table.columns)} columns")
+        rows = ["| " + " | ".join(headings) + " |"]
         rows += ["|" + "|".join("---:" if k.kind in "iufb" else ":---" for k in table.dtypes) + "|"]
         for record in table.itertuples(index=False):
             cells = (self._cell(v, digits, c) for v, c in zip(record, table.columns, strict=True))
@@ -222,31 +127,40 @@ class Page:
         is_float = isinstance(value, float)
         return self.number(value, (digits if isinstance(digits, int) else digits.get(column, 4)) if is_float else None)
 
-    def live(self, name: str, **texts: str) -> None:
+    def live(self, name: str, text: str) -> None:
         """Mark where the book puts what runs in the browser, with the files that the run keeps in its folder `name`."""
         facts = dict(name=name, lang=self.lang, classes=list(self.classes))
-        self._show("live", markdown=self.say(**texts), **facts)
+        self._show("live", markdown=text, **facts)
 
     # --- claims ------------------------------------------------------------------------------------------
 
-    def verdict(self, key, claim: dict, measure: dict, value, rule: str, threshold, digits=3, unit="") -> None:
-        """Hold `value` against `threshold` by `rule` (>=, <=, >, <), show claim, measurement and outcome.
+    def verdict(self, key: str, value: float, threshold: float | None = None, **facts) -> None:
+        """Hold `value` against the claim `key` of notebooks/claims.yml; show claim, measurement and outcome.
 
-        `claim` and `measure` (what was measured) are texts by language. With unit "%" shares are shown as percent, with
-        "points" differences of shares as percentage points. A measurement that is not a number proves nothing.
+        `threshold` is given where the claim says that it is computed, and only there. `facts` fill the places in
+        braces in the claim's texts; numbers are written as the language writes them. A measurement that is not a
+        number proves nothing. Raises `ClaimError` for a claim that the file does not have for this notebook.
         """
-        holds = bool(RULES[rule](value, threshold))
-        shown, limit = (self.quantity(v, digits, unit) for v in (value, threshold))
-        title = f"{self._word('holds' if holds else 'fails')}: {self.say(**claim)}"
-        body = f"{self._word('measured')}: {self.say(**measure)} = **{shown}**. "
-        body += f"{self._word('threshold')}: {self._word(rule)} {limit}."
+        claim = claims.find(key, self.notebook)
+        threshold = claim.limit(threshold)
+        facts = {n: fact if isinstance(fact, str) else self.number(fact) for n, fact in facts.items()}
+        holds = bool(RULES[claim.rule](value, threshold))
+        shown, limit = (self.quantity(v, claim.digits, claim.unit) for v in (value, threshold))
+        title = f"{self._word('holds' if holds else 'fails')}: {say(claim.claim, self.lang).format(**facts)}"
+        body = f"{self._word('measured')}: {say(claim.measure, self.lang).format(**facts)} = **{shown}**. "
+        body += f"{self._word('threshold')}: {self._word(claim.rule)} {limit}."
         self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
-        texts = {f"{n}_{lang}": text[lang] for n, text in (("claim", claim), ("measure", measure)) for lang in text}
         self.verdicts.append(
-            {"notebook": self.notebook, "key": key, "claim": claim["en"], **texts}
-            | {"measured": float(value), "rule": rule, "threshold": float(threshold), "holds": holds}
-            | {"digits": digits, "unit": unit}
+            {"notebook": self.notebook, "key": key, "measured": float(value), "threshold": float(threshold)}
+            | {"holds": holds, "facts": {self.lang: facts}}
         )
+
+    def claim_of(self, verdict: dict) -> tuple[claims.Claim, str, str]:
+        """The claim behind a verdict of metrics.json, and its claim and measure as texts in the page's language."""
+        claim = claims.find(verdict["key"], verdict["notebook"])
+        facts = next(iter(verdict["facts"].values()), {})  # where this language has told none: another's
+        facts = verdict["facts"].get(self.lang, facts)
+        return claim, *(say(texts, self.lang).format(**facts) for texts in (claim.claim, claim.measure))
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""

@@ -1,0 +1,63 @@
+"""The words and numbers of a language: its catalogue book/locale/LANG.po, and numbers as it writes them."""
+
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+LOCALE = Path(__file__).resolve().parents[1] / "book" / "locale"
+
+
+def languages() -> tuple[str, ...]:
+    """The languages that have a catalogue in book/locale, English last."""
+    return tuple(sorted((path.stem for path in LOCALE.glob("??.po")), key=lambda lang: (lang == "en", lang)))
+
+
+@cache
+def messages(lang: str, context: str | None = None) -> dict[str, str]:
+    """What book/locale/LANG.po translates, interface phrases or, in the context "term", terms under their keys."""
+    path = LOCALE / f"{lang}.po"
+    with open(path, "rb") as file:
+        return {m.id: m.string for m in read_po(file, locale=lang) if m.id and m.string and m.context == context}
+
+
+def translator(lang: str):
+    """A function from an English phrase to the language's; English itself, and what has no translation, stays."""
+    known = messages(lang)
+    return lambda phrase: known.get(phrase, phrase)
+
+
+def terms(lang: str) -> dict[str, str]:
+    """The terms of figures, tables and verdicts under their keys."""
+    return messages(lang, "term")
+
+
+def word(key: str, lang: str) -> str:
+    """The term `key` in one language, in English where the language has none yet; `KeyError` where nobody has it."""
+    return terms(lang).get(key) or terms("en")[key]
+
+
+def named(key: str, lang: str) -> str:
+    """The term `key` or, where the catalogue has none, the key itself: a sweep may vary and collect anything."""
+    return word(key, lang) if key in terms("en") else key
+
+
+def say(texts: dict, lang: str):
+    """The text of one language, or the English one where a language that is still growing has none."""
+    return texts[lang] if lang in texts else texts["en"]
+
+
+def number(value: float, lang: str, digits: int | None = None) -> str:
+    """`value` as the language writes it: 0,0045 and 10.000 in Indonesian; `digits` decimals, or as many as it has."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    decimals = "#" * 10 if digits is None else "0" * digits
+    return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
+
+
+def numerals(text: str, lang: str) -> str:
+    """`text` with each long whole number in it as the language groups it: 64 × 3.136 in Indonesian."""
+    return re.sub(r"\d{4,}", lambda digits: number(int(digits[0]), lang), text)
