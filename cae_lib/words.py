@@ -20,6 +20,8 @@ def languages() -> tuple[str, ...]:
 def messages(lang: str, context: str | None = None) -> dict[str, str]:
     """What book/locale/LANG.po translates, interface phrases or, in the context "term", terms under their keys."""
     path = LOCALE / f"{lang}.po"
+    if not path.is_file():
+        return {}
     with open(path, "rb") as file:
         return {m.id: m.string for m in read_po(file, locale=lang) if m.id and m.string and m.context == context}
 
