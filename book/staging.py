@@ -21,7 +21,7 @@ from colophon import citation_box, colophon, dataset, run_note
 from myst import kind, myst, one_line
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from publish import card
+from publish import card, citation
 from sources import BOOK, BookError, title
 from traitlets.config import Config as Settings
 
@@ -52,7 +52,7 @@ def stage_edition(
     for name, path in sources.items():
         if path.suffix == ".ipynb":
             executed[name] = nbformat.read(path, as_version=4)
-            shutil.copy(path, extra)
+            nbformat.write(to_take_home(executed[name], lang, base), extra / path.name)
             nbformat.write(stage_notebook(executed[name], source / "figures" / name), source / path.name)
             for part in live_parts(executed[name]):
                 stage_live(part, run["folder"], stage / "extra" / part)
@@ -72,6 +72,19 @@ def stage_edition(
     told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
+
+
+def to_take_home(notebook, lang: str, base: str):
+    """The executed notebook as it is downloaded from the book: its first cell says what it needs to run again."""
+    tr, work = translator(lang), citation(base)
+    address = f": {work['url']}" if work["url"] else ""
+    text = tr(
+        "This notebook was executed for the lab report *{title}*, version {version}{address}. To run it again, get the "
+        "project, make its environment (`make env` or `pip install -e .` in its folder), and open `{file}` there."
+    ).format(title=work["title"], version=work["version"], address=address, file=f"notebooks/{lang}/")
+    notebook = copy.deepcopy(notebook)
+    notebook.cells.insert(0, new_markdown_cell(f"> {text}", id="where-it-is-from"))
+    return notebook
 
 
 def stage_notebook(notebook, figures: Path):

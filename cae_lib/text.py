@@ -152,7 +152,7 @@ class Page:
         self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
         self.verdicts.append(
             {"notebook": self.notebook, "key": key, "measured": float(value), "threshold": float(threshold)}
-            | {"holds": holds, "facts": {self.lang: facts}}
+            | {"holds": holds, "facts": {self.lang: facts} if facts else {}}
         )
 
     def claim_of(self, verdict: dict) -> tuple[claims.Claim, str, str]:

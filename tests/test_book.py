@@ -53,13 +53,14 @@ def code(source, *outputs, tags=()):
 
 
 def notebook(lang="id", name="x"):
-    word = {"id": "Halaman", "en": "Page"}
+    word = {"id": "Halaman", "en": "Page"}[lang]
+    work = 'https://arxiv.org/abs/1708.07747 "xiao2017"'
     stream = new_output("stream", name="stdout", text="before\n")
     cells = [
-        new_markdown_cell(f"# {word['id']} {name}\n\n{{cite}}`xiao2017`", metadata={"tags": ["lang-id"]}),
-        new_markdown_cell(f"# {word['en']} {name}\n\n{{cite}}`xiao2017`", metadata={"tags": ["lang-en"]}),
-        code("# Parameters\nlang = 'id'", tags=["parameters"]),
-        code(f"# Parameters\nlang = '{lang}'", tags=["injected-parameters"]),
+        new_markdown_cell(f"# {word} {name}\n\n([Xiao, 2017]({work})), [next](../../book/{lang}/introduction.md)"),
+        code("# Parameters: the run\nrun = 'a'", tags=["parameters"]),
+        code("# Parameters\nrun = 'b'", tags=["injected-parameters"]),
+        code(f"lang = '{lang}'", tags=["words", "remove-cell"]),
         code(
             "show()",
             stream,
@@ -103,15 +104,23 @@ def make_notebooks(folder: Path, lang: str) -> Path:
 # --- staging -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lang", "mine", "other"), [("id", "Halaman", "Page"), ("en", "Page", "Halaman")])
-def test_one_language_and_no_parameters(tmp_path, lang, mine, other):
-    text = "\n".join(cell.source for cell in staging.stage_notebook(notebook(), lang, tmp_path).cells)
-    assert mine in text and other not in text
-    assert "Parameters" not in text
+def test_no_parameters_and_citations_and_links_as_the_book_has_them(tmp_path):
+    text = "\n".join(cell.source for cell in staging.stage_notebook(notebook(), tmp_path).cells)
+    assert "Parameters" not in text and "lang = " not in text
+    assert "{cite}`xiao2017`, [next](introduction.md)" in text
+
+
+def test_a_downloaded_notebook_says_first_where_it_is_from(tmp_path):
+    for lang, words in (("id", "siapkan lingkungannya"), ("en", "make its environment")):
+        executed = notebook(lang)
+        first, *others = staging.to_take_home(executed, lang, "https://example.org/report").cells
+        assert words in first.source and "https://example.org/report" in first.source
+        assert f"`notebooks/{lang}/`" in first.source and others == executed.cells
+    assert "version 1.0.0. To" in staging.to_take_home(executed, "en", "").cells[0].source
 
 
 def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
-    staged = staging.stage_notebook(notebook(), "en", tmp_path)
+    staged = staging.stage_notebook(notebook(), tmp_path)
     start = next(i for i, cell in enumerate(staged.cells) if cell.source == "show()")
     source, drawn, after, told = staged.cells[start : start + 4]
     assert [o.text for o in source.outputs] == ["before\n"] and source.metadata.tags == ["hide-input"]
@@ -124,14 +133,14 @@ def test_outputs_keep_their_order_and_their_source_keeps_its_tags(tmp_path):
 def test_folded_code_that_shows_nothing_in_between_has_one_button(tmp_path):
     cells = [code(source, tags=["hide-input"]) for source in ("a = 1", "b = 2", "tell()", "a = 1", "b = 2")]
     cells[2].outputs = [markdown("tell", "It falls.")]
-    staged = staging.stage_notebook(new_notebook(cells=[*cells, code("shown")]), "en", tmp_path).cells
+    staged = staging.stage_notebook(new_notebook(cells=[*cells, code("shown")]), tmp_path).cells
     assert [c.source for c in staged] == ["a = 1\n\nb = 2\n\ntell()", "It falls.", "a = 1\n\nb = 2", "shown"]
 
 
 def test_staging_leaves_the_executed_notebook_as_it_is(tmp_path):
     executed = notebook()
     before = json.dumps(executed)
-    staging.stage_notebook(executed, "id", tmp_path)
+    staging.stage_notebook(executed, tmp_path)
     assert json.dumps(executed) == before
 
 
@@ -152,7 +161,7 @@ def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie
     facts = dict(name="explore", lang="id", classes=["kaus", 'tas "besar" <b>'])
     page = new_notebook(cells=[code("live()", shown("live", {"text/markdown": "*here*"}, **facts))])
     assert staging.live_parts(page) == ["explore"] and staging.live_parts(notebook()) == []
-    text = staging.stage_notebook(page, "id", tmp_path).cells[-1].source
+    text = staging.stage_notebook(page, tmp_path).cells[-1].source
     assert text.startswith("``````{raw} html") and "*here*" not in text
     html = BeautifulSoup(text, "html.parser")
     assert html.select_one("#explore-choose").text == "Pilih untuk campuran"

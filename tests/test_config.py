@@ -224,23 +224,33 @@ def cells(*sources: str) -> dict:
 
 
 def test_a_notebooks_parameters_become_a_config():
-    namespace = cells(
-        "# Parameters: set by papermill\nlang = 'id'\nrun = 'r'\nepochs = 3", "# Parameters\nepochs = '1e1'"
-    )
+    namespace = cells("# Parameters: set by papermill\nrun = 'r'\nepochs = 3", "# Parameters\nepochs = '1e1'")
     assert notebook_config(namespace) == Config(epochs=10)
 
 
 def test_a_notebook_refuses_an_injected_parameter_that_nobody_reads():
-    namespace = cells("# Parameters\nlang = 'id'", "# Parameters\nepoch = 3")
+    namespace = cells("# Parameters: the run\nrun = 'r'", "# Parameters\nepoch = 3")
     with pytest.raises(ConfigError, match=r"^epoch: there is no such parameter; did you mean epochs"):
         notebook_config(namespace)
-    with pytest.raises(ConfigError, match=r"^epoch: there is no such parameter; allowed are lang, run"):
-        check_parameters(namespace, "lang", "run")
+    with pytest.raises(ConfigError, match=r"^epoch: there is no such parameter; allowed are run$"):
+        check_parameters(namespace, "run")
+
+
+def test_a_corrected_parameter_counts_as_it_was_executed_last():
+    """What a student does first: mistype a name, be told, correct it, and run the cell again."""
+    typed, corrected = "# Parameters: mine\nlatent_dmi = 16\nseed = 7", "# Parameters: mine\nlatent_dim = 16"
+    with pytest.raises(ConfigError, match=r"^latent_dmi: there is no such parameter; did you mean latent_dim\?"):
+        notebook_config(cells(typed))
+    assert notebook_config(cells(typed, corrected)) == Config(latent_dim=16), "the line that went counts no more"
+    injected = "# Parameters\nepochs = 3"
+    assert notebook_config(cells(typed, injected, corrected)) == Config(latent_dim=16, epochs=3)
+    with pytest.raises(ConfigError, match="latent_dmi"):
+        notebook_config(cells(corrected, injected, typed))
 
 
 def test_other_cells_may_name_things_as_they_like():
-    namespace = cells("# Parameters\nlang = 'id'", "epoch = 3")
-    check_parameters(namespace, "lang", "run")
+    namespace = cells("# Parameters: the run\nrun = 'r'", "epoch = 3")
+    check_parameters(namespace, "run")
     assert notebook_config(namespace) == Config()
 
 

@@ -1,85 +1,32 @@
-"""A third language: twins and one catalogue make an edition; what is not translated yet speaks English."""
+"""A third language: `make sync NEW=…` begins it, and what is not translated yet speaks English in its edition."""
 
 import re
 
 import nbformat
 import pytest
-import staging
 import yaml
+from babel.messages.pofile import read_po, write_po
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_markdown_cell
 
-from cae_lib import text
 from cae_lib.config import ConfigError
 from cae_lib.text import Page
+from cae_lib.words import languages
 from tests.conftest import TINY, make_in, project_copy
 
-CATALOGUE = """
-msgid ""
-msgstr "Language: eo\\n"
-
-msgid "English"
-msgstr "Esperanto"
-
-msgid "Read this page in English"
-msgstr "Legu ĉi tiun paĝon en Esperanto"
-
-msgid "Figure %s"
-msgstr "Figuro %s"
-
-msgid "Show the code"
-msgstr "Montru la kodon"
-
-msgid "Choose a language"
-msgstr "Elektu lingvon"
-"""
+PHRASES = {
+    "English": "Esperanto",
+    "Read this page in English": "Legu ĉi tiun paĝon en Esperanto",
+    "Figure %s": "Figuro %s",
+    "Show the code": "Montru la kodon",
+    "Choose a language": "Elektu lingvon",
+}
+TERMS = {"measured": "Mezurita"}
 
 
-@pytest.fixture
-def growing(monkeypatch):
-    """A language that has two words so far."""
-    words = text.WORDS | {key: text.WORDS[key] | {"eo": f"eo-{key}"} for key in ("holds", "measured")}
-    monkeypatch.setattr(text, "WORDS", words)
-    monkeypatch.setattr(text, "LANGUAGES", ("id", "en", "eo"))
-    shown = []
-    monkeypatch.setattr(text, "display", lambda data, raw, metadata: shown.append(data["text/markdown"]))
-    return shown
-
-
-def test_what_a_growing_language_lacks_is_said_in_english(growing):
-    page = Page("eo", "x", dataset="mnist")
-    page.tell(id="satu", en="one")
-    page.tell(id="dua", en="two", eo="du")
-    page.verdict("k", dict(id="a", en="b"), dict(id="c", en="d", eo="e"), 1234.5, ">", 0, digits=1)
-    assert growing[:2] == ["one", "du"] and page.classes[7] == "seven"
-    assert growing[2] == "**eo-holds: b** eo-measured: e = **1\N{NO-BREAK SPACE}234,5**. Threshold: more than 0,0."
-    assert text.word("class", "eo") == "Class"
-
-
-@pytest.mark.parametrize("lang", ["id", "en"])
-def test_in_the_two_languages_of_the_report_a_missing_text_is_an_error(growing, lang):
-    for texts in ({"eo": "du"}, {"id": "dua", "en": "two"} | {lang: None}):
-        with pytest.raises(KeyError):
-            Page(lang, "x").tell(**{k: v for k, v in texts.items() if v})
-
-
-def test_a_language_without_a_word_is_unknown():
-    assert text.LANGUAGES == ("id", "en")
+def test_a_language_without_a_catalogue_is_unknown():
+    assert languages() == ("id", "en")
     with pytest.raises(ConfigError, match="lang: found 'eo', allowed are id, en"):
         Page("eo", "x")
-
-
-def prose(*tongues: str) -> list:
-    return [new_markdown_cell(f"{lang} {i}", metadata={"tags": [f"lang-{lang}"]}) for i, lang in enumerate(tongues)]
-
-
-@pytest.mark.parametrize(
-    ("lang", "shown"),
-    [("id", ["id 0", "id 2", "id 5"]), ("en", ["en 1", "en 3", "en 6"]), ("eo", ["en 1", "eo 4", "en 6"])],
-)
-def test_of_each_group_of_twins_one_cell_is_shown(lang, shown):
-    cells = [*prose("id", "en", "id", "en", "eo", "id", "en"), nbformat.v4.new_code_cell("x")]
-    assert [cell.source for cell in staging.in_language(cells, lang)] == [*shown, "x"]
 
 
 # --- an edition ------------------------------------------------------------------------------------------------
@@ -87,23 +34,26 @@ def test_of_each_group_of_twins_one_cell_is_shown(lang, shown):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A copy of the project with a language more and two pages less work: its book has one notebook."""
+    """A copy of the project with a language more, begun and a little translated; its book has one notebook."""
     place = project_copy(tmp_path_factory.mktemp("three languages"))
     toc = {"format": "jb-book", "root": "introduction", "parts": [{"caption": "Results", "chapters": []}]}
     toc["parts"][0]["chapters"] = [{"file": name} for name in ("02_reconstruction", "bibliography", "colophon")]
     (place / "book" / "toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False).replace("  - file", "      - file"))
-    for page in (place / "book" / "en").glob("*.md"):  # the twins: English pages, so far
-        if page.stem == "introduction":
-            page.write_text("# Introduction\n\nAn image from {{ dataset }}: {{ pixels }} numbers.\n")
-        (place / "book" / "eo").mkdir(exist_ok=True)
-        (place / "book" / "eo" / page.name).write_text(page.read_text().replace("# Introduction", "# Enkonduko"))
-    (place / "book" / "locale" / "eo.po").write_text(CATALOGUE)
-    words = place / "cae_lib" / "text.py"
-    words.write_text(words.read_text().replace('"en": "Measured"}', '"en": "Measured", "eo": "Mezurita"}'))
-    path = place / "notebooks" / "02_reconstruction.ipynb"
+    done = make_in(place, "sync", "NEW=eo")
+    assert done.returncode == 0 and "cells are tagged untranslated" in done.stdout, done.stderr
+    page = place / "book" / "eo" / "introduction.md"
+    page.write_text(re.sub("^# .*", "# Enkonduko", page.read_text(), flags=re.M))
+    catalogue = place / "book" / "locale" / "eo.po"
+    with open(catalogue, "rb") as file:
+        messages = read_po(file)
+    for context, translations in ((None, PHRASES), ("term", TERMS)):
+        for key, translation in translations.items():
+            messages.get(key, context).string = translation
+    with open(catalogue, "wb") as file:
+        write_po(file, messages)
+    path = place / "notebooks" / "eo" / "02_reconstruction.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    title = next(i for i, c in enumerate(notebook.cells) if "lang-en" in c.metadata.get("tags", []))
-    notebook.cells.insert(title + 1, new_markdown_cell("# Rekonstruado", metadata={"tags": ["lang-eo"]}))
+    notebook.cells[0].source = re.sub("^# .*", "# Rekonstruado", notebook.cells[0].source)
     nbformat.write(notebook, path)
     profile = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY.items()} | {
         "run": "runs/toy",

@@ -15,7 +15,7 @@ from cae_lib import plots
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder, shape_walk
 from cae_lib.subject import SUBJECTS
-from cae_lib.text import WORDS, number, numerals, word
+from cae_lib.words import number, numerals, terms, word
 
 LANGS = ("id", "en")
 RNG = np.random.default_rng(0)
@@ -81,7 +81,7 @@ CASES = {  # "function" or "function: what is special"
             word(key, lang): RNG.random(10)
             for key in ("test_mse", "pca_test_mse", "one_class_auroc", "pca_one_class_auroc")
         },
-        *(CLASSES[lang], lang, {word(key, lang): 3 for key in WORDS}),
+        *(CLASSES[lang], lang, {word(key, lang): 3 for key in terms("en")}),
     ),
     "plot_class_counts": lambda lang: plots.plot_class_counts(
         dict(train=np.full(10, 5500) + np.arange(10), validation=np.full(10, 500)), CLASSES[lang], lang
@@ -264,7 +264,7 @@ def test_numbers_have_the_languages_decimal_sign(case, lang):
 @each_case
 def test_words_are_of_the_figures_language_only(case):
     figures = {lang: set(words_of_case(case, lang)) for lang in LANGS}
-    pairs = [tuple(w[lang] for lang in LANGS) for w in WORDS.values()] + list(
+    pairs = [tuple(word(key, lang) for lang in LANGS) for key in terms("en")] + list(
         zip(*map(CLASSES.get, LANGS), strict=True)
     )
     told = [(i, e) for i, e in pairs if i.lower() != e.lower() and {i, e} & (figures["id"] | figures["en"])]

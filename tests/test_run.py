@@ -28,6 +28,8 @@ from cae_lib.run import Run, RunBusy, RunError, code_sha256, write_atomic
 from cae_lib.training import train
 from tests.conftest import ROOT, TINY
 
+NO_FACTS = {"facts": {}}
+
 HOLD = """
 import sys, time
 from cae_lib.run import Run
@@ -274,19 +276,26 @@ def test_half_a_json_file_is_named(tmp_path):
 
 def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
     run = Run(tmp_path)
-    run.record("02", {"mse": 1.0}, [{"notebook": "02", "key": "a"}, {"notebook": "02", "key": "b"}])
-    run.record("01", {"gap": 2.0}, [{"notebook": "01", "key": "c"}])
-    run.record("02", {"mse": 3.0}, [{"notebook": "02", "key": "d"}])
+    run.record("02", {"mse": 1.0}, [{"notebook": "02", "key": key} | NO_FACTS for key in "ab"])
+    run.record("01", {"gap": 2.0}, [{"notebook": "01", "key": "c"} | NO_FACTS])
+    run.record("02", {"mse": 3.0}, [{"notebook": "02", "key": "d"} | NO_FACTS])
     assert run.metrics == {
         "gap": 2.0,
         "mse": 3.0,
-        "verdicts": [{"notebook": "01", "key": "c"}, {"notebook": "02", "key": "d"}],
+        "verdicts": [{"notebook": "01", "key": "c"} | NO_FACTS, {"notebook": "02", "key": "d"} | NO_FACTS],
     }
+
+
+def test_a_verdict_keeps_the_facts_that_it_was_told_in_each_language(tmp_path):
+    run, verdict = Run(tmp_path), {"notebook": "06", "key": "a", "measured": 1.0, "holds": True}
+    for facts in ({"id": {"who": "angka"}}, {"en": {"who": "digits"}}, {"id": {"who": "siluet"}}):
+        run.record("06", {}, [verdict | {"facts": facts}])
+    assert run.metrics["verdicts"][0]["facts"] == {"id": {"who": "siluet"}, "en": {"who": "digits"}}
 
 
 def test_rounding_is_no_new_finding_and_leaves_the_file_alone_but_a_turned_verdict_is_one(tmp_path):
     run, path = Run(tmp_path), tmp_path / "metrics.json"
-    verdict = {"notebook": "08", "key": "a", "measured": 1.0, "holds": True}
+    verdict = {"notebook": "08", "key": "a", "measured": 1.0, "holds": True} | NO_FACTS
     run.record("08", {"psnr": 21.4}, [verdict])
     os.utime(path, (1, 1))
     run.record("08", {"psnr": 21.4 * (1 + 1e-8)}, [verdict | {"measured": 1 + 1e-8}])
