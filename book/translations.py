@@ -92,15 +92,17 @@ def markdown_content(text: str) -> str:
 
 
 def words_content(source: str) -> str:
-    """The cell's code with "…" for each text, and behind it what is put into the text, in any order."""
+    """The cell's code with "…" for each text, and behind it what is put into the text, in any order.
+
+    Inner texts come first, so that a text within a text is blank when the outer one is written down.
+    """
     tree = ast.parse(source)
     for node in texts(tree):
-        inside = (
-            sorted(ast.unparse(Blank().visit(v)) for v in node.values if isinstance(v, ast.FormattedValue))
-            if (isinstance(node, ast.JoinedStr))
-            else []
-        )
-        node.blank = " ".join(["…", *inside])
+        if isinstance(node, ast.JoinedStr):
+            inside = [ast.unparse(Blank().visit(v)) for v in node.values if isinstance(v, ast.FormattedValue)]
+        else:
+            inside = re.findall(r"\{\w*\}", node.value)  # filled by format
+        node.blank = " ".join(["…", *sorted(inside)])
     return ast.unparse(ast.fix_missing_locations(Blank().visit(tree)))
 
 

@@ -40,17 +40,18 @@ def links(keys, lang: str, textual: bool = False) -> str:
 def label(key: str, lang: str, textual: bool = False) -> str:
     """Authors and year as sphinxcontrib-bibtex writes them: one or two names, or the first and "et al."."""
     tr, work = translator(lang), entry(key)
-    names = [" ".join(person.last_names) for person in work.persons["author"]]
+    names = [" ".join(map(str, person.rich_last_names)) for person in work.persons["author"]]
     people = f" {tr('and')} ".join(names) if len(names) < 3 else f"{names[0]} {tr('et al.')}"
     year = work.fields["year"]
     return f"{people} ({year})" if textual else f"{people}, {year}"
 
 
 def address(key: str) -> str:
-    """Where the work can be read: its DOI or address; for one without, the bibliography as it lies in the project."""
+    """Where the work can be read: its DOI, its preprint or its page; else the bibliography in the project's folder."""
     fields = entry(key).fields
-    found = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "../../book/references.bib")
-    return found.replace("(", "%28").replace(")", "%29")  # Markdown's own
+    places = {"doi": "https://doi.org/{}", "url": "{}", "eprint": "https://arxiv.org/abs/{}"}
+    found = next((place.format(fields[name]) for name, place in places.items() if name in fields), None)
+    return (found or "../../book/references.bib").replace("(", "%28").replace(")", "%29")  # Markdown's own
 
 
 def entry(key: str):

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from tests.conftest import ROOT, make_in, project_copy
 from tests.test_data import idx
 
-# As words: `errors_among_upper_garments`, a key of metrics.json, and `address` are none of them.
+# As words: `address` is none of them.
 WORDS = """
 garment garments cloth clothes clothing trouser trousers shirt shirts T-shirt T-shirts pullover pullovers sweater dress
 dresses coat coats sandal sandals sneaker sneakers bag bags boot boots shoe shoes sleeve sleeves fashion Zalando

@@ -1,6 +1,7 @@
 """The notebooks of the languages are each other's translations, and each cell is what its kind says."""
 
 import ast
+import builtins
 import copy
 import subprocess
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_no_words_cell_computes_and_no_open_cell_speaks(name):
                     assert isinstance(node.op, ast.Not | ast.USub), f"cell {cell.id} computes: {ast.unparse(node)}"
             for f in calls:
                 called = f.attr if isinstance(f, ast.Attribute) else f.id
-                own = isinstance(f, ast.Name) and called not in dir(__builtins__)  # a function that stands open
+                own = isinstance(f, ast.Name) and called not in dir(builtins)  # a function that stands open
                 assert own or called in FORMATTING | SHOWING, f"cell {cell.id} computes: {called}(…)"
         else:
             spoken = [name for name in shown if name != "title"]
@@ -86,6 +87,10 @@ SENTENCE = {
 FIGURE = {
     "id": 'page.figure(figure, "errors", caption="Galat.", alt="Sebuah kurva.")',
     "en": 'page.figure(figure, "errors", caption="The errors.", alt="A curve.")',
+}
+WORDS = {
+    "id": 'pair = "{anomaly} di antara {normal}"\nheads = ["Galat", "Kelas"]',
+    "en": 'pair = "{anomaly} among {normal}"\nheads = ["Error", "Class"]',
 }
 WORK = 'https://doi.org/10.1109/TIP.2003.819861 "wang2004"'
 PROSE = {
@@ -104,6 +109,7 @@ def toy(lang):
         new_code_cell("error = measure(x, x_hat)", id="code"),
         new_code_cell(SENTENCE[lang], id="sentence", metadata=copy.deepcopy(FOLDED)),
         new_code_cell(FIGURE[lang], id="figure", metadata=copy.deepcopy(FOLDED)),
+        new_code_cell(WORDS[lang], id="words", metadata=copy.deepcopy(FOLDED)),
     ]
     return new_notebook(cells=cells)
 
@@ -127,6 +133,7 @@ def test_texts_may_differ_and_stand_in_another_order():
         ("sentence", ("{named(best)}", "trousers"), "number(error, 4)"),
         ("figure", ('"errors"', '"error"'), "'error'"),
         ("figure", ("page.figure(figure", "page.figure(other"), "page.figure(other"),
+        ("words", ("{anomaly}", "{normal}"), "… {normal} {normal}"),
         ("prose", ("## ", "### "), "headings: [3]"),
         ("prose", ("## Errors\n\n", ""), "headings: []"),
         ("prose", (' "wang2004"', ""), "citations: []"),
@@ -307,7 +314,7 @@ def test_a_new_language_begins_in_english_and_follows_the_others(place):
     assert [line.split("/")[-1] for line in begin(place, "jv")] == ["jv", "jv", "jv.po"]
     assert differences(load(place, "en"), load(place, "jv")) == []
     assert cell(load(place, "jv"), "lang").source == 'lang = "jv"'
-    assert tagged(place, "jv") == ["title", "prose", "sentence", "figure"]
+    assert tagged(place, "jv") == ["title", "prose", "sentence", "figure", "words"]
     assert (place / "book" / "jv" / "introduction.md").read_text().startswith("% untranslated")
     with open(place / "book" / "locale" / "jv.po", "rb") as file:
         messages = read_po(file)
@@ -315,7 +322,7 @@ def test_a_new_language_begins_in_english_and_follows_the_others(place):
     edit(place, "jv", "title", "# Irah-irahan")
     edit(place, "id", "code", "error = 1")
     assert sync(place) == ["n.ipynb: cell code carried to en", "n.ipynb: cell code carried to jv"]
-    assert tagged(place, "jv") == ["prose", "sentence", "figure"]
+    assert tagged(place, "jv") == ["prose", "sentence", "figure", "words"]
     for lang, told in (("jv", "jv has been begun"), ("xq", "NEW: found 'xq'"), ("Jawa", "NEW: found 'Jawa'")):
         with pytest.raises(SyncError, match=told):
             begin(place, lang)
