@@ -3,8 +3,8 @@
 Also `shape_walk`, the table of every layer's sizes, read off the real layers.
 """
 
-import itertools
 import math
+from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -36,46 +36,64 @@ def encoder_sizes(image_size: int, channels: tuple[int, ...]) -> list[int]:
 
 
 class ConvAutoencoder(nn.Module):
-    """x (B, 1, n, n) in [0, 1] → z (B, latent_dim) → x_hat (B, 1, n, n) in (0, 1).
+    """A convolutional autoencoder for images x (B, 1, n, n) in [0, 1].
 
-    Raises `ConfigError` naming the layer that does not fit the image size.
+    `encode` gives the codes z (B, latent_dim), `decode` images (B, 1, n, n) in
+    (0, 1). Each convolution of the encoder halves the image; the transposed
+    ones of the decoder walk the same sizes back (Dumoulin & Visin 2016). Raises
+    `ConfigError`, naming the layer, where the image is too small to be halved.
     """
 
     def __init__(self, config: Config):
         super().__init__()
         self.sizes = encoder_sizes(config.image_size, config.channels)
-        widths = [1, *config.channels]
-        code_map = (widths[-1], self.sizes[-1], self.sizes[-1])  # what the encoder's convolutions hand over
-        flat = math.prod(code_map)
+        widths = [1, *config.channels]  # maps before and after each layer
+        depth = len(config.channels)
+        last_maps = (widths[-1], self.sizes[-1], self.sizes[-1])  # (C, m, m)
+        flat = math.prod(last_maps)
 
-        self.encoder = nn.Sequential()
-        for i, (c_in, c_out) in enumerate(itertools.pairwise(widths), start=1):
-            conv = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, bias=False)  # BatchNorm brings the bias
-            self._append(self.encoder, i, conv=conv, norm=nn.BatchNorm2d(c_out), gelu=nn.GELU())
-        self._append(self.encoder, "", flatten=nn.Flatten(), linear=nn.Linear(flat, config.latent_dim))
+        encoder = OrderedDict()  # the layers under their names
+        for i in range(1, depth + 1):
+            c_in, c_out = widths[i - 1], widths[i]
+            # The convolution needs no bias: BatchNorm brings one.
+            conv = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, bias=False)
+            encoder[f"conv{i}"] = conv
+            encoder[f"norm{i}"] = nn.BatchNorm2d(c_out)
+            encoder[f"gelu{i}"] = nn.GELU()
+        encoder["flatten"] = nn.Flatten()
+        encoder["linear"] = nn.Linear(flat, config.latent_dim)
+        self.encoder = nn.Sequential(encoder)
 
-        self.decoder = nn.Sequential()
-        self._append(self.decoder, "", linear=nn.Linear(config.latent_dim, flat), unflatten=nn.Unflatten(1, code_map))
-        for i in range(len(config.channels), 0, -1):
-            # Without output_padding the walk back gives 2n − 1: an even size needs one pixel more.
-            extra = self.sizes[i - 1] - (2 * self.sizes[i] - 1)
-            conv = nn.ConvTranspose2d(widths[i], widths[i - 1], KERNEL, STRIDE, PADDING, extra, bias=i == 1)
-            self._append(self.decoder, i, norm=nn.BatchNorm2d(widths[i]), gelu=nn.GELU(), deconv=conv)
-        self._append(self.decoder, "", sigmoid=nn.Sigmoid())
+        decoder = OrderedDict()
+        decoder["linear"] = nn.Linear(config.latent_dim, flat)
+        decoder["unflatten"] = nn.Unflatten(1, last_maps)
+        for i in range(depth, 0, -1):
+            c_in, c_out = widths[i], widths[i - 1]
+            # Without output_padding the way back ends at 2m − 1 pixels: where
+            # the encoder came from an even size, one pixel more is needed.
+            bare_size = 2 * self.sizes[i] - 1
+            decoder[f"norm{i}"] = nn.BatchNorm2d(c_in)
+            decoder[f"gelu{i}"] = nn.GELU()
+            decoder[f"deconv{i}"] = nn.ConvTranspose2d(
+                c_in,
+                c_out,
+                KERNEL,
+                STRIDE,
+                PADDING,
+                output_padding=self.sizes[i - 1] - bare_size,
+                bias=i == 1,  # no BatchNorm follows the last one
+            )
+        decoder["sigmoid"] = nn.Sigmoid()
+        self.decoder = nn.Sequential(decoder)
 
-    @staticmethod
-    def _append(part: nn.Sequential, number: int | str, **layers: nn.Module) -> None:
-        for name, layer in layers.items():
-            part.add_module(f"{name}{number}", layer)
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x)  # (B, latent_dim)
 
-    def encode(self, x: Tensor) -> Tensor:  # (B, 1, n, n) → (B, latent_dim)
-        return self.encoder(x)
-
-    def decode(self, z: Tensor) -> Tensor:  # (B, latent_dim) → (B, 1, n, n)
-        return self.decoder(z)
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)  # (B, 1, n, n)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x))  # (B, 1, n, n)
 
 
 class Layer(NamedTuple):

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from cae_lib.config import Config, ConfigError, UserError
@@ -66,35 +67,46 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
     return run
 
 
-def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype: torch.dtype, signals: list) -> None:
-    """The loop. Ends with the run finished; leaves it resumable when `signals` is no longer empty."""
+def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
+    """Train with Adam (Kingma & Ba 2015) on the mean squared error.
+
+    Keeps in `run` the weights with the lowest validation loss. Once `signals`
+    is not empty, saves a checkpoint after the step and raises `Interrupted`;
+    the next call goes on from there. Raises `TrainingError` where a loss is
+    not finite.
+    """
     torch.manual_seed(config.seed)
-    model = ConvAutoencoder(config).to(device, memory_format=choose_layout(device))
-    fused = device.type != "mps"
-    adam = torch.optim.Adam(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=fused)
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adam, factor=0.5, patience=3)
-    images, validation = dataset.train_images.to(device), dataset.validation_images.to(device)
+    model = ConvAutoencoder(config)
+    model.to(device, memory_format=choose_layout(device))
+    adam = torch.optim.Adam(
+        model.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=device.type != "mps",
+    )
+    plateau = ReduceLROnPlateau(adam, factor=0.5, patience=3)
+    parts = dict(model=model, adam=adam, plateau=plateau)
+
+    images = dataset.train_images.to(device)  # (N, 1, n, n), uint8
+    validation = dataset.validation_images.to(device)
+    noise = config.noise_std  # 0, but for a denoising autoencoder
+    mixed = dtype != torch.float32  # the forward pass in lower precision
     steps = math.ceil(len(images) / config.batch_size)  # in an epoch
     total = config.epochs * steps
-
-    done, best, history, seconds = 0, math.inf, [], [0.0]
-    running = torch.zeros((), device=device)  # squared error of the epoch so far; stays on the device
-    if state := run.load_checkpoint():
-        done, best, history, seconds = (state[name] for name in ("done", "best", "history", "seconds"))
-        running += state["running"].to(device)
-        for name, part in (("model", model), ("adam", adam), ("plateau", plateau)):
-            part.load_state_dict(state[name])
+    running = torch.zeros((), device=device)  # squared error of this epoch
+    done, best, history, seconds = resume(run, parts, running)
 
     with tqdm(total=total, initial=done, unit="step", **bar_style()) as bar:
-        while done < total:
-            epoch, step, start = done // steps, done % steps, time.perf_counter()
+        for epoch in range(done // steps, config.epochs):
+            start = time.perf_counter()
             model.train()
-            for batch in shuffled(len(images), config, epoch, device)[step:]:
-                if config.schedule in SHAPES:
-                    adam.param_groups[0]["lr"] = config.learning_rate * SHAPES[config.schedule](done / total)
+            batches = shuffled(len(images), config, epoch, device)
+            for batch in batches[done % steps :]:  # all, or what is left
+                set_learning_rate(adam, config, done / total)
                 x = images[batch].float().div_(255)  # (B, 1, n, n)
-                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    x_hat = model(add_noise(x, config.noise_std, config.seed + done))  # (B, 1, n, n)
+                noisy = add_noise(x, noise, config.seed + done)
+                with torch.autocast(device.type, dtype, enabled=mixed):
+                    x_hat = model(noisy)  # (B, 1, n, n)
                 loss = F.mse_loss(x_hat.float(), x)
                 adam.zero_grad()
                 loss.backward()
@@ -105,14 +117,18 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
                 if signals:
                     break
             seconds[-1] += time.perf_counter() - start
-            if done % steps == 0:
-                row = dict(epoch=epoch + 1, running_loss=running.item() / len(images))
-                row |= dict(train_loss=mse(model, images[: len(validation)], config.noise_std))
-                row |= dict(validation_loss=mse(model, validation, config.noise_std))
-                history.append(row | dict(learning_rate=adam.param_groups[0]["lr"]))
+
+            if done % steps == 0:  # the epoch is complete
+                row = dict(
+                    epoch=epoch + 1,
+                    running_loss=running.item() / len(images),
+                    train_loss=mse(model, images[: len(validation)], noise),
+                    validation_loss=mse(model, validation, noise),
+                    learning_rate=adam.param_groups[0]["lr"],
+                )
+                history.append(row)
                 run.save_history(history)
-                if not all(map(math.isfinite, row.values())):
-                    fail(run, config, row)
+                check_finite(run, config, row)
                 if config.schedule == "plateau":
                     plateau.step(row["validation_loss"])
                 if row["validation_loss"] < best:
@@ -120,14 +136,40 @@ def fit(config: Config, dataset: Dataset, run: Run, device: torch.device, dtype:
                     run.save_weights(model.state_dict())
                 seconds.append(0.0)
                 running.zero_()
-                loss_now = f"epoch {epoch + 1}/{config.epochs}, validation MSE {row['validation_loss']:.5f}"
-                bar.set_postfix_str(loss_now, refresh=False)
-            state = dict(done=done, best=best, history=history, seconds=seconds, running=running)
-            parts = dict(model=model.state_dict(), adam=adam.state_dict(), plateau=plateau.state_dict())
-            run.save_checkpoint(state | parts)
+                show(bar, config, row)
+            state = dict(done=done, best=best, history=history, seconds=seconds)
+            state |= {name: part.state_dict() for name, part in parts.items()}
+            run.save_checkpoint(state | dict(running=running))
             if signals and done < total:
                 raise Interrupted(run, epoch + 1, signals[0])
     run.end("finished", epoch_seconds=[round(s, 2) for s in seconds[:-1]])
+
+
+def resume(run: Run, parts: dict, running: Tensor) -> tuple[int, float, list[dict], list[float]]:
+    """Load the checkpoint of `run`, if it has one: the state of `parts`, and the squared error so far into `running`.
+
+    Returns the steps done, the lowest validation loss, a row of history.csv for each epoch, and each epoch's seconds,
+    the last one's not complete.
+    """
+    state = run.load_checkpoint()
+    if state is None:
+        return 0, math.inf, [], [0.0]
+    running += state["running"].to(running.device)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["done"], state["best"], state["history"], state["seconds"]
+
+
+def set_learning_rate(adam: torch.optim.Adam, config: Config, t: float) -> None:
+    """Set the learning rate after a share t of the training; with "plateau" and "constant" it stays as it is."""
+    if config.schedule in SHAPES:
+        adam.param_groups[0]["lr"] = config.learning_rate * SHAPES[config.schedule](t)
+
+
+def show(bar: tqdm, config: Config, row: dict) -> None:
+    """Write the epoch and its validation loss beside the progress bar, when it is next drawn."""
+    text = f"epoch {row['epoch']}/{config.epochs}, validation MSE {row['validation_loss']:.5f}"
+    bar.set_postfix_str(text, refresh=False)
 
 
 def check_run(config: Config, dataset: Dataset, run: Run) -> None:
@@ -154,8 +196,10 @@ def shuffled(count: int, config: Config, epoch: int, device: torch.device) -> tu
     return torch.randperm(count, generator=generator).to(device).split(config.batch_size)
 
 
-def fail(run: Run, config: Config, row: dict) -> None:
-    """Mark the run failed, for the report must not present it as a result, and say so."""
+def check_finite(run: Run, config: Config, row: dict) -> None:
+    """Where a loss of the epoch is not finite, mark the run failed, so that no report presents it, and raise."""
+    if all(map(math.isfinite, row.values())):
+        return
     reason = f"the loss is {row['running_loss']} in epoch {row['epoch']}, with learning_rate {config.learning_rate:g}"
     run.end("failed", reason=reason)
     raise TrainingError(f"{reason}: {run.path} has failed; try a smaller learning_rate in another run directory")
