@@ -134,7 +134,7 @@ def trained(project) -> Run:
     return train(config, data.load(config), Run(project / "runs" / "full"))
 
 
-@pytest.mark.parametrize("lang", LANGS)
+@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # the same cells
 def test_words_are_folded_code_is_open_and_markdown_reads_well(opened, lang):
     notebook = opened(f"{lang}/02_reconstruction")
     cells = nbformat.read(ROOT / "notebooks" / lang / "02_reconstruction.ipynb", as_version=4).cells
@@ -148,6 +148,7 @@ def test_words_are_folded_code_is_open_and_markdown_reads_well(opened, lang):
     assert "Parameters" in notebook.find(".jp-CodeCell")[0].inner_text(), "what a student changes is the first code"
 
 
+@pytest.mark.slow
 def test_a_link_to_a_page_of_prose_opens_it(opened, lab):
     notebook = opened("en/conclusion")
     notebook.tab.click(".jp-RenderedMarkdown a:has-text('introduction')")
