@@ -106,6 +106,8 @@ def notebook_config(namespace: dict) -> Config:
     """`Config` from a notebook's `globals()`, where its parameters cells put the values; strict like `Config`."""
     fields = [f.name for f in dataclasses.fields(Config)]
     assigned = check_parameters(namespace, "run", *fields)
+    if not assigned:  # executed without a history, as nbval does: what stands there is what was assigned
+        assigned = set(namespace)
     return Config(**{name: namespace[name] for name in fields if name in assigned})
 
 

@@ -248,6 +248,11 @@ def test_a_corrected_parameter_counts_as_it_was_executed_last():
         notebook_config(cells(corrected, injected, typed))
 
 
+def test_without_a_history_the_values_that_stand_there_count():
+    namespace = cells("# Parameters: mine\nlatent_dim = 16") | {"In": [""]}
+    assert notebook_config(namespace) == Config(latent_dim=16)
+
+
 def test_other_cells_may_name_things_as_they_like():
     namespace = cells("# Parameters: the run\nrun = 'r'", "epoch = 3")
     check_parameters(namespace, "run")
