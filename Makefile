@@ -41,7 +41,7 @@ NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebo
 SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
-TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py subject.py training.py)
+TRAINER := $(addprefix cae_lib/,$(addsuffix .py,__main__ config data fetch files machine model run subject training))
 PRINT   := $(addprefix book/,pdf.py paging.py print.css)
 BOOK    := $(filter-out $(PRINT),$(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py))
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import yaml
 from cover import is_placeholder
 from PIL import Image, ImageOps
 from sources import BOOK
+
+from cae_lib.files import read_yaml
 
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
@@ -108,7 +109,7 @@ def robots(base: str) -> str:
 
 def citation(base: str = "") -> dict[str, str]:
     """What CITATION.cff says of this work: its authors, title, year, version and address, as `bibtex` takes them."""
-    cff = yaml.safe_load((BOOK.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    cff = read_yaml(BOOK.parent / "CITATION.cff")
     people = [(author.get("name"), author.get("family-names"), author.get("given-names")) for author in cff["authors"]]
     return {
         "author": ", ".join(body or f"{given} {family}" for body, family, given in people),

@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from cae_lib.config import UserError, project_path
+from cae_lib.files import FileError, UserError, project_path, read_yaml
 
 CLASSES = 10  # what the notebooks, their colours and their figures are made for
 LONGEST = 30  # characters of a name that a figure has room for
@@ -123,11 +121,10 @@ def read(folder: Path) -> Subject:
     """`folder`/classes.yml: `classes`, and optionally `name` and `item`, each with its text in every language."""
     path = folder / "classes.yml"
     try:
-        words = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SubjectError(f"{path} cannot be read ({error.strerror}); it names the ten classes, see README") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SubjectError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        words = read_yaml(path)
+    except FileError as error:
+        hint = "" if path.is_file() else "; it names the ten classes, see README"
+        raise SubjectError(f"{error}{hint}") from None
     keys = ("name", "item", "classes")
     for key in words if isinstance(words, dict) else [words]:
         if not isinstance(words, dict) or key not in keys:
