@@ -135,12 +135,12 @@ $(foreach lang,$(LANGS),$(foreach name,$(SWEEPS),$(eval $(call notebook,$(lang),
 $(foreach lang,$(LANGS),$(eval \
   $(BUILD)/notebooks/$(lang)/explore.ipynb: | $(BUILD)/notebooks/$(lang)/03_latent_projection.ipynb))
 # The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
-# It gives them over seeds too: this is what the run's twins, of the same configuration but for the seed, have found.
-$(BUILD)/twins: FORCE | $(RUN)/.trained
+# It gives them over seeds too: this is what the run's seed replicas, which differ in the seed alone, have found.
+$(BUILD)/seed_replicas: FORCE | $(RUN)/.trained
 	$(call said,$(shell find $(dir $(RUN)) -maxdepth 4 -name config.json -not -path '$(RUN)/*' -not -path '*.stale-*' \
 	  -exec sh -c 'diff -I "\"seed\":" $(RUN)/config.json "$$0" >&2 && cat "$${0%config.json}metrics.json"' {} \; \
 	  2>/dev/null | sort | cksum))
-$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json $(BUILD)/twins | $(FINDINGS))))
+$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json $(BUILD)/seed_replicas | $(FINDINGS))))
 $(RUN)/metrics.json: $(FINDINGS)
 	@:
 

@@ -87,12 +87,12 @@ def card(png: bytes) -> bytes:
 
 
 def sitemap(base: str, langs: list[str], pages: list[str]) -> str:
-    """Every page of every edition with its twins, for search engines; `base` is the address of the chooser."""
+    """Every page of every edition with its alternates, for search engines; `base` is the address of the chooser."""
 
     def links(page):
-        twins = [(lang, f"{base}/{lang}/{page}.html") for lang in langs]
-        twins += [("x-default", f"{base}/{langs[-1]}/{page}.html")]
-        return "".join(f'<xhtml:link rel="alternate" hreflang="{x}" href={quoteattr(url)}/>' for x, url in twins)
+        alternates = [(lang, f"{base}/{lang}/{page}.html") for lang in langs]
+        alternates += [("x-default", f"{base}/{langs[-1]}/{page}.html")]
+        return "".join(f'<xhtml:link rel="alternate" hreflang="{x}" href={quoteattr(url)}/>' for x, url in alternates)
 
     found = [f"<url><loc>{base}/</loc></url>"]
     found += [f"<url><loc>{base}/{x}/{page}.html</loc>{links(page)}</url>" for page in pages for x in langs]

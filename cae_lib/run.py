@@ -93,7 +93,7 @@ class Run:
             found.append("data: the dataset's content has changed")
         return found
 
-    def twins(self, *names: str) -> list["Run"]:
+    def seed_replicas(self, *names: str) -> list["Run"]:
         """This run first, then one finished run for each other seed: all else is the same, and metrics hold `names`.
 
         Looked for in the folder that this run lies in, and as deep below it as the points of a sweep lie.
@@ -107,7 +107,7 @@ class Run:
         for depth in ("*", "*/*", "*/*/*"):
             for path in sorted(home.glob(f"{depth}/provenance.json")):
                 other = Run(path.parent)
-                with suppress(RunError, KeyError):  # a damaged one is nobody's twin
+                with suppress(RunError, KeyError):  # a damaged one is nobody's replica
                     same = other.state == "finished" and made_from(other) == made_from(self)
                     if same and other.metrics.keys() >= {*names} and ".stale-" not in str(path.relative_to(home)):
                         runs.setdefault(other.config.seed, other)

@@ -258,17 +258,17 @@ def seeds(tmp_path_factory) -> Path:
     return home
 
 
-def test_twins_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
-    twins = Run(seeds / "a").twins("test_mse")
-    assert [t.path.relative_to(seeds).as_posix() for t in twins] == ["a", "b", "sweeps/seeds/c"]
-    assert Run(seeds / "copy-of-b").twins("test_mse")[0].path == seeds / "copy-of-b"
-    assert {t.config.seed for t in Run(seeds / "b").twins()} == {42, 43, 44, 49}
+def test_seed_replicas_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
+    replicas = Run(seeds / "a").seed_replicas("test_mse")
+    assert [t.path.relative_to(seeds).as_posix() for t in replicas] == ["a", "b", "sweeps/seeds/c"]
+    assert Run(seeds / "copy-of-b").seed_replicas("test_mse")[0].path == seeds / "copy-of-b"
+    assert {t.config.seed for t in Run(seeds / "b").seed_replicas()} == {42, 43, 44, 49}
 
 
-def test_a_run_without_twins_is_alone_and_an_unfinished_one_has_none(seeds):
-    assert [t.path for t in Run(seeds / "wide").twins()] == [seeds / "wide"]
+def test_a_run_without_replicas_is_alone_and_an_unfinished_one_has_none(seeds):
+    assert [t.path for t in Run(seeds / "wide").seed_replicas()] == [seeds / "wide"]
     with pytest.raises(RunError, match="holds no finished run"):
-        Run(seeds / "unfinished").twins()
+        Run(seeds / "unfinished").seed_replicas()
 
 
 def test_half_a_json_file_is_named(tmp_path):

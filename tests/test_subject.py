@@ -30,7 +30,7 @@ def lay(folder: Path, words) -> Path:
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_each_dataset_has_ten_classes_and_all_its_words_in_both_languages(name):
     found = SUBJECTS[name]
-    for texts in (found.name, found.item, found.about, found.classes, found.alike_why or found.name):
+    for texts in (found.name, found.item, found.about, found.classes, found.confusable_why or found.name):
         assert set(texts) == {"id", "en"} and all(texts.values())
     assert {len(set(names)) for names in found.classes.values()} == {10}
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
@@ -62,7 +62,9 @@ def test_a_folder_brings_its_own_words(tmp_path, monkeypatch):
     assert (found.name, found.item) == (GOOD["name"], GOOD["item"])
     assert found.classes == {"id": tuple("abcdefghij"), "en": tuple("klmnopqrst")}
     assert "Huruf saya" in found.about["id"] and "k, l, m" in found.about["en"]
-    assert not found.cite and not found.apart and not found.alike, "nothing is supposed of them before measuring"
+    assert not found.cite and not found.distinct_pair and not found.confusable_classes, (
+        "nothing is supposed of them before measuring"
+    )
     (tmp_path / "data").mkdir()
     lay(tmp_path / "data", GOOD)
     assert subject.find("./data") == found, "a relative path counts from the project"
