@@ -41,7 +41,7 @@ NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebo
 SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
 LIB     := $(wildcard cae_lib/*.py)
-TRAINER := $(addprefix cae_lib/,__main__.py config.py data.py model.py run.py subject.py training.py)
+TRAINER := $(addprefix cae_lib/,$(addsuffix .py,__main__ config data fetch files machine model run subject training))
 PRINT   := $(addprefix book/,pdf.py paging.py print.css)
 BOOK    := $(filter-out $(PRINT),$(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py))
 THREADS := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > $(JOBS) ? n / $(JOBS) : 1)))
@@ -135,12 +135,12 @@ $(foreach lang,$(LANGS),$(foreach name,$(SWEEPS),$(eval $(call notebook,$(lang),
 $(foreach lang,$(LANGS),$(eval \
   $(BUILD)/notebooks/$(lang)/explore.ipynb: | $(BUILD)/notebooks/$(lang)/03_latent_projection.ipynb))
 # The conclusion reads what the others found; a notebook that finds the same again does not make it anew.
-# It gives them over seeds too: this is what the run's twins, of the same configuration but for the seed, have found.
-$(BUILD)/twins: FORCE | $(RUN)/.trained
+# It gives them over seeds too: this is what the run's seed replicas, which differ in the seed alone, have found.
+$(BUILD)/seed_replicas: FORCE | $(RUN)/.trained
 	$(call said,$(shell find $(dir $(RUN)) -maxdepth 4 -name config.json -not -path '$(RUN)/*' -not -path '*.stale-*' \
 	  -exec sh -c 'diff -I "\"seed\":" $(RUN)/config.json "$$0" >&2 && cat "$${0%config.json}metrics.json"' {} \; \
 	  2>/dev/null | sort | cksum))
-$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json $(BUILD)/twins | $(FINDINGS))))
+$(foreach lang,$(LANGS),$(eval $(call notebook,$(lang),conclusion,$(RUN)/metrics.json $(BUILD)/seed_replicas | $(FINDINGS))))
 $(RUN)/metrics.json: $(FINDINGS)
 	@:
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cae_lib import data, latent, metrics, model, training
+from cae_lib import data, latent, machine, metrics, model, training
 from cae_lib.config import Config
 
 TABLE = Path(__file__).with_name("ablation.csv")
@@ -58,9 +58,9 @@ def build(config: Config, activation=None, norm=None, kernel=None) -> nn.Module:
 def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0, flip=False, **layers) -> dict:
     """Train one variant; `warmup`: steps, or a share of them, over which the learning rate rises to `peak`."""
     torch.manual_seed(config.seed)
-    device = training.choose_device(config.device)
-    dtype = training.choose_precision(config.precision, device)
-    net = build(config, **layers).to(device, memory_format=training.choose_layout(device))
+    device = machine.choose_device(config.device)
+    dtype = machine.choose_precision(config.precision, device)
+    net = build(config, **layers).to(device, memory_format=machine.choose_layout(device))
     adam = torch.optim.Adam(net.parameters(), peak, weight_decay=config.weight_decay, fused=True)
     average = copy.deepcopy(net)
     images, steps = dataset.train_images.to(device), math.ceil(config.train_size / config.batch_size)

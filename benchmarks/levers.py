@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from cae_lib import data, training
+from cae_lib import data, machine, training
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 
@@ -39,7 +39,7 @@ def stepper(images, dtype=None, fused=True, layout=torch.contiguous_format, wait
     net = net.to(memory_format=layout).train()
     forward = torch.compile(net) if other.get("compiled") else net
     adam = torch.optim.Adam(net.parameters(), CONFIG.learning_rate, weight_decay=CONFIG.weight_decay, fused=fused)
-    dtype = dtype or training.choose_precision("auto", torch.device("cpu"))
+    dtype = dtype or machine.choose_precision("auto", torch.device("cpu"))
     batches = training.shuffled(len(images), CONFIG, 0, torch.device("cpu"))
 
     def step(i: int) -> None:

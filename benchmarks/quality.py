@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from cae_lib import data, latent, metrics, training
-from cae_lib.config import UserError
+from cae_lib.files import UserError
 from cae_lib.run import Run
 
 TABLE = Path(__file__).with_name("quality.csv")

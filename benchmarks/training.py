@@ -21,8 +21,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from cae_lib import data, training
+from cae_lib import data, machine, training
 from cae_lib.config import Config
+from cae_lib.files import read_yaml
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
 
@@ -41,9 +42,24 @@ def textbook_model() -> nn.Module:
     )
 
 
+def make_torchvision_importable() -> None:
+    """Declare the two operators that torchvision's import asks for, where they cannot be loaded.
+
+    Its compiled operators do not load beside a CPU-only torch wheel ("operator torchvision::nms does not exist").
+    Where they do load, declaring them first would make that fail.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        make_torchvision_importable.keep = library  # the declarations last as long as this object
+
+
 def torchvision_images():
     """torchvision's own dataset class over the verified files."""
-    data._torchvision("fashion-mnist")  # makes torchvision importable beside a CPU-only torch
+    make_torchvision_importable()
     from torchvision import datasets, transforms
 
     folder, _ = data.find()
@@ -76,7 +92,7 @@ def textbook(steps: int) -> dict:
 
 def lightning(steps: int) -> dict:
     """The same in Lightning, as its documentation writes it."""
-    data._torchvision("fashion-mnist")  # Lightning imports torchvision
+    make_torchvision_importable()  # Lightning imports it
     import lightning as L
 
     class Module(L.LightningModule):
@@ -107,7 +123,7 @@ def keras(steps: int) -> dict:
     import os
 
     os.environ["KERAS_BACKEND"] = "torch"
-    data._torchvision("fashion-mnist")  # Keras imports torchvision
+    make_torchvision_importable()  # Keras imports it
     import keras as K
 
     images = data.load(Config()).train_images[: (steps + 5) * BATCH].permute(0, 2, 3, 1).numpy().astype("float32") / 255
@@ -147,9 +163,9 @@ def ours(steps: int) -> dict:
 
 def bare_step(config: Config, dataset: data.Dataset, steps: int) -> float:
     """Seconds for as many steps on one batch that lies ready: forward, backward, update."""
-    device = training.choose_device(config.device)
-    dtype = training.choose_precision(config.precision, device)
-    net = ConvAutoencoder(config).to(device, memory_format=training.choose_layout(device))
+    device = machine.choose_device(config.device)
+    dtype = machine.choose_precision(config.precision, device)
+    net = ConvAutoencoder(config).to(device, memory_format=machine.choose_layout(device))
     adam = torch.optim.Adam(net.parameters(), 1e-3, weight_decay=1e-5, fused=True)
     x = dataset.train_images[:BATCH].float().div_(255).to(device)
     for step in range(steps + 5):
@@ -182,9 +198,7 @@ def sgemm(steps: int) -> dict:
 
 def quality(steps: int) -> dict:
     """Train with the short schedule of `notebooks/params/fast.yml`; the test images are read once, afterwards."""
-    import yaml
-
-    values = yaml.safe_load((Path(__file__).parents[1] / "notebooks" / "params" / "fast.yml").read_text())
+    values = read_yaml(Path(__file__).parents[1] / "notebooks" / "params" / "fast.yml")
     values.pop("run")
     config = Config.from_dict(values)
     dataset = data.load(config)

@@ -7,7 +7,6 @@ reads book/toc.yml, writes BUILD/stage/LANG, BUILD/html/LANG and BUILD/html/inde
 
 import argparse
 import html
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from publish import robots, sitemap, slim
 from sources import BOOK, BookError, contents, find_sources, languages, pages, read_run, title
 from staging import CARD_PAGE, stage_edition
 
-from cae_lib.config import UserError
+from cae_lib.files import UserError, write_atomic
 from cae_lib.words import translator
 
 
@@ -128,13 +127,6 @@ def chooser(langs: list[str], run: dict, base: str = "") -> str:
     for name, text in parts.items():
         template = template.replace(f"@{name}@", text)
     return template
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Whole or not at all: two editions may write the same file at the same time."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

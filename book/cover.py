@@ -3,8 +3,9 @@
 import difflib
 from pathlib import Path
 
-import yaml
 from sources import BookError, languages
+
+from cae_lib.files import FileError, read_yaml
 
 FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
 
@@ -13,11 +14,10 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
     """The fields of the cover in one language, each a text; `BookError` names the file, the key, what was found and
     what is allowed."""
     try:  # every value as it was typed: a student number keeps its zeros
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except FileNotFoundError:
-        raise BookError(f"{path.name} is missing: it holds {', '.join(FIELDS)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BookError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+        found = read_yaml(path, typed=False)
+    except FileError as error:
+        hint = "" if path.is_file() else f": it holds {', '.join(FIELDS)}"
+        raise BookError(f"{error}{hint}") from None
     if not isinstance(found, dict):
         raise BookError(f"{path.name}: found {found!r}, allowed is a line `key: value` for each of {', '.join(FIELDS)}")
     for key in found:

@@ -11,8 +11,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
 sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second for a format that no notebook has
 import nbformat  # noqa: E402
 import papermill  # noqa: E402
@@ -20,6 +18,9 @@ from papermill.exceptions import PapermillExecutionError  # noqa: E402
 from traitlets.config import Config as Settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from cae_lib.files import FileError, read_yaml  # noqa: E402
+
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
 
 
@@ -34,7 +35,10 @@ def main() -> int:
     begun, failed = time.monotonic(), options.output.with_suffix(".failed.ipynb")
     failed.parent.mkdir(parents=True, exist_ok=True)
     # The profile speaks to every notebook; each takes the parameters that it has.
-    profile = yaml.safe_load(options.params.read_text())
+    try:
+        profile = read_yaml(options.params)
+    except FileError as error:
+        sys.exit(f"{options.source}: {error}")
     profile |= dict(text.split("=", 1) for text in options.set)
     known = papermill.inspect_notebook(str(options.source))
     values = {name: value for name, value in profile.items() if name in known}

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import yaml
 from cover import is_placeholder
 from PIL import Image, ImageOps
 from sources import BOOK
+
+from cae_lib.files import read_yaml
 
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
@@ -86,12 +87,12 @@ def card(png: bytes) -> bytes:
 
 
 def sitemap(base: str, langs: list[str], pages: list[str]) -> str:
-    """Every page of every edition with its twins, for search engines; `base` is the address of the chooser."""
+    """Every page of every edition with its alternates, for search engines; `base` is the address of the chooser."""
 
     def links(page):
-        twins = [(lang, f"{base}/{lang}/{page}.html") for lang in langs]
-        twins += [("x-default", f"{base}/{langs[-1]}/{page}.html")]
-        return "".join(f'<xhtml:link rel="alternate" hreflang="{x}" href={quoteattr(url)}/>' for x, url in twins)
+        alternates = [(lang, f"{base}/{lang}/{page}.html") for lang in langs]
+        alternates += [("x-default", f"{base}/{langs[-1]}/{page}.html")]
+        return "".join(f'<xhtml:link rel="alternate" hreflang="{x}" href={quoteattr(url)}/>' for x, url in alternates)
 
     found = [f"<url><loc>{base}/</loc></url>"]
     found += [f"<url><loc>{base}/{x}/{page}.html</loc>{links(page)}</url>" for page in pages for x in langs]
@@ -108,7 +109,7 @@ def robots(base: str) -> str:
 
 def citation(base: str = "") -> dict[str, str]:
     """What CITATION.cff says of this work: its authors, title, year, version and address, as `bibtex` takes them."""
-    cff = yaml.safe_load((BOOK.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    cff = read_yaml(BOOK.parent / "CITATION.cff")
     people = [(author.get("name"), author.get("family-names"), author.get("given-names")) for author in cff["authors"]]
     return {
         "author": ", ".join(body or f"{given} {family}" for body, family, given in people),

@@ -4,12 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
-
 BOOK = Path(__file__).resolve().parent
 sys.path.insert(0, str(BOOK.parent))
 from cae_lib import subject  # noqa: E402
 from cae_lib.config import Config  # noqa: E402
+from cae_lib.files import read_yaml  # noqa: E402
 from cae_lib.words import say, translator  # noqa: E402
 
 TITLE = "A convolutional autoencoder on {dataset}"
@@ -27,7 +26,7 @@ def languages() -> list[str]:
 
 def contents(sweeps: list[str] = ()) -> dict:
     """book/toc.yml, with a page for each of the sweeps; a part without a page is left out."""
-    toc = yaml.safe_load((BOOK / "toc.yml").read_text(encoding="utf-8"))
+    toc = read_yaml(BOOK / "toc.yml")
     swept = [{"file": f"09_sweep_{name}"} for name in sweeps]
     for part in toc["parts"]:
         found = [swept if chapter["file"] == "09_sweep" else [chapter] for chapter in part["chapters"]]

@@ -9,10 +9,9 @@ import itertools
 import signal
 import sys
 
-import yaml
-
 from cae_lib import data, subject, sweep, training
-from cae_lib.config import FAMILY, Config, ConfigError, UserError, project_path
+from cae_lib.config import FAMILY, Config, ConfigError
+from cae_lib.files import FileError, UserError, project_path, read_yaml
 from cae_lib.run import Run, RunBusy, code_sha256
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
@@ -106,11 +105,9 @@ def read_params(name: str | None) -> dict:
         return {}
     path = project_path(name)
     try:
-        values = yaml.safe_load(path.read_bytes()) or {}
-    except OSError as error:
-        raise ConfigError(f"params: {path} cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"params: {path} is not YAML: {' '.join(str(error).split())}") from None
+        values = read_yaml(path) or {}
+    except FileError as error:
+        raise ConfigError(f"params: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"params: {path} holds {type(values).__name__}, allowed are lines of `name: value`")
     return values

@@ -9,7 +9,7 @@ from functools import cache
 
 from pybtex.database import parse_file
 
-from cae_lib.config import UserError
+from cae_lib.files import UserError
 from cae_lib.words import LOCALE, translator
 
 BIBLIOGRAPHY = LOCALE.parent / "references.bib"

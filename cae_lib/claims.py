@@ -7,9 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from cae_lib.config import UserError
+from cae_lib.files import FileError, UserError, read_yaml
 
 PATH = Path(__file__).resolve().parents[1] / "notebooks" / "claims.yml"
 RULES = (">=", "<=", ">", "<")
@@ -56,9 +54,9 @@ def find(key: str, chapter: str) -> Claim:
 def read(path: Path = PATH) -> dict[str, Claim]:
     """Every claim under its key, in the file's order; `ClaimError` names the claim, what was found and is allowed."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClaimError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        found = read_yaml(path)
+    except FileError as error:
+        raise ClaimError(str(error)) from None
     if not isinstance(found, dict):
         raise ClaimError(f"{path}: found {type(found).__name__}, allowed are claims, each under its key")
     return {key: _claim(path, key, said) for key, said in found.items()}

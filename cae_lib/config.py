@@ -1,7 +1,6 @@
 """`Config`: every hyper-parameter of a run, with its default, its bounds and the reason for it.
 
 Strict on purpose: a mistyped name or value must stop a sweep before it has trained for an hour.
-Also finds the project's folder, so that relative paths mean the same from a shell and from a notebook.
 """
 
 import ast
@@ -12,14 +11,8 @@ import math
 import re
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 
-
-class UserError(Exception):
-    """A mistake of the user's, told in one message; a notebook shows the message alone, without a traceback."""
-
-    def _render_traceback_(self):  # the hook that IPython asks for
-        return [f"{type(self).__name__}: {self}"]
+from cae_lib.files import UserError
 
 
 class ConfigError(UserError):
@@ -133,15 +126,6 @@ def _check_names(names, known) -> None:
             close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
             raise ConfigError(f"{name}: there is no such parameter; {hint}")
-
-
-def project_path(path: str | Path) -> Path:
-    """`path`, where a relative one counts from the project's folder when we stand inside it, else from here."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "cae_lib" / "config.py").is_file():
-            return folder / path
-    return here / path
 
 
 def _checked(f: dataclasses.Field, value):

@@ -1,20 +1,15 @@
-"""Where the dataset comes from, and whether it is whole.
+"""`Dataset`, what everything else sees: uint8 tensors in memory, split; and whether its files are whole.
 
-Nothing is trusted by its name: the SHA-256 of each decompressed file decides. `Dataset` is what everything else
-sees: uint8 tensors in memory. The synthetic garments serve the tests and a machine that has nothing.
+Nothing is trusted by its name: the SHA-256 of each decompressed file decides. The synthetic garments serve the tests
+and a machine that has nothing.
 """
 
 import gzip
 import hashlib
 import http.client
 import math
-import os
-import shutil
 import subprocess
-import tempfile
-import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,46 +18,11 @@ import torch
 from torch import Tensor
 
 from cae_lib import subject
-from cae_lib.config import FAMILY, Config, ConfigError, UserError, project_path
+from cae_lib.config import FAMILY, Config, ConfigError
+from cae_lib.fetch import FILES, PUBLISHED, DataError, sources
+from cae_lib.files import FileError, project_path, write_atomic
 
-FILES = (  # the four names that every dataset of this family has
-    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-)
-PINS = "SHA256SUMS"  # beside the cached files of a dataset whose hashes are not written down here
-
-
-@dataclass(frozen=True)
-class Published:
-    """A dataset of the family as others publish it: what is known of its files, and where they can be had."""
-
-    torchvision: str  # its class there, which knows mirrors and the MD5 of each packed file
-    sha256: tuple[str, ...] = ()  # of FILES, decompressed; mirrors recompress, so the sums of the .gz files differ
-    folder: Path | None = None  # where the system's package puts it
-    package: str | None = None  # Debian's and Ubuntu's
-    urls: tuple[str, ...] = ()  # beside torchvision's mirrors
-
-
-PUBLISHED = {
-    "fashion-mnist": Published(
-        torchvision="FashionMNIST",
-        sha256=(
-            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ),
-        folder=Path("/usr/share/datasets/fashion-mnist"),
-        package="dataset-fashion-mnist",
-        urls=("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",),
-    ),
-    "mnist": Published(torchvision="MNIST"),
-    "kmnist": Published(torchvision="KMNIST"),
-}
-
-
-class DataError(UserError):
-    """The dataset cannot be had, or is not what it claims to be."""
+PINS = "SHA256SUMS"  # beside the cached files of a dataset whose SHA-256 is not published
 
 
 @dataclass(frozen=True)
@@ -131,18 +91,20 @@ def add_noise(x: Tensor, std: float, seed: int) -> Tensor:
 
 
 def find(data_dir: str | Path | None = None, dataset: str = "fashion-mnist") -> tuple[Path, str]:
-    """The first source that is whole: its folder of four files and its name; tries them in DESIGN's order.
+    """The first source that is whole: its folder of four files and its name; tries them in the order of `sources`.
 
     Raises `DataError` that lists each source with the reason it failed, and the ways out.
     """
     cache, failures = project_path("data") / dataset, []
-    for name, fetch in _sources(dataset, cache, data_dir or os.environ.get("CAE_DATA_DIR")):
+    for name, source in sources(dataset, cache, data_dir):
         try:
-            folder = fetch()
-            for file in FILES:
-                read_verified(folder, file, dataset)
-            return folder if known_sha256(dataset) else _keep(folder, cache, dataset), name
-        except (DataError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
+            with source as folder:
+                contents = {file: read_verified(folder, file, dataset) for file in FILES}
+            if known_sha256(dataset) and folder.is_dir():  # what was downloaded is gone by now
+                return folder, name
+            keep(contents, cache, dataset)
+            return cache, name
+        except (DataError, FileError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
             failures.append(f"  - {name}: {error}")
     published = PUBLISHED[dataset]
     packing = "as they are or as .gz" if published.sha256 else "as .gz, as they are published"
@@ -169,16 +131,13 @@ def read_file(folder: Path, name: str) -> tuple[bytes, Path]:
 def read_verified(folder: Path, name: str, dataset: str = "fashion-mnist") -> bytes:
     """The decompressed content of one IDX file; `DataError` unless its SHA-256 is the known one.
 
-    Of a dataset without hashes in PUBLISHED, torchvision knows the MD5 of each packed file. A packed file that has it
-    is trusted, and the SHA-256 of its content is then pinned beside the cache: from there on, that decides.
+    Of a dataset without one, the MD5 of each packed file is published. A packed file that has it is trusted, and the
+    SHA-256 of its content is then pinned beside the cache: from there on, that decides.
     """
     content, path = read_file(folder, name)
     found, known = hashlib.sha256(content).hexdigest(), known_sha256(dataset).get(name)
-    if found == known or (
-        not PUBLISHED[dataset].sha256
-        and path.suffix == ".gz"
-        and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == _torchvision(dataset)[1][path.name]
-    ):
+    md5 = dict(zip(FILES, PUBLISHED[dataset].md5, strict=False)).get(name) if path.suffix == ".gz" else None
+    if found == known or (md5 and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == md5):
         return content
     whose = f"{path} is not {subject.find(dataset).name['en']}'s"
     if known:
@@ -197,75 +156,13 @@ def known_sha256(dataset: str) -> dict[str, str]:
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
-def _sources(dataset: str, cache: Path, data_dir) -> Iterator[tuple[str, Callable[[], Path]]]:
-    published = PUBLISHED[dataset]
-    if data_dir:
-        yield "CAE_DATA_DIR", lambda: project_path(data_dir)
-    yield "cache", lambda: cache
-    if published.folder:
-        yield "system folder", lambda: published.folder
-    for url in (*_torchvision(dataset)[0], *published.urls):
-        yield f"download from {url}", lambda url=url: _download(url, cache, dataset)
-    if published.package and shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        yield f"package {published.package}", lambda: _unpack_package(cache, dataset)
-
-
-def _torchvision(dataset: str) -> tuple[list[str], dict[str, str]]:
-    """Its mirrors, and the MD5 of each packed file."""
-    # torchvision's compiled operators do not load beside a CPU-only torch wheel, and without them its import
-    # fails ("operator torchvision::nms does not exist"). Declaring the two names is all that the import needs;
-    # where the operators do load, declaring them first would make that loading fail.
-    try:
-        import torchvision.datasets
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _torchvision.keep = library  # the declarations last as long as this object
-        import torchvision.datasets
-    source = getattr(torchvision.datasets, PUBLISHED[dataset].torchvision)
-    return list(source.mirrors), dict(source.resources)
-
-
-def _download(url: str, cache: Path, dataset: str) -> Path:
-    with tempfile.TemporaryDirectory() as temporary:
-        for name in FILES:
-            print(f"downloading {url}{name}.gz", flush=True)
-            with urllib.request.urlopen(f"{url}{name}.gz", timeout=20) as answer:
-                Path(temporary, f"{name}.gz").write_bytes(answer.read())
-        return _keep(Path(temporary), cache, dataset)
-
-
-def _unpack_package(cache: Path, dataset: str) -> Path:
-    """Debian's package, downloaded and unpacked without installing it, with apt folders of our own: no root."""
-    published = PUBLISHED[dataset]
-    with tempfile.TemporaryDirectory() as temporary:
-        print(f"getting the package {published.package}", flush=True)
-        lists, archives = Path(temporary, "lists"), Path(temporary, "archives")
-        (lists / "partial").mkdir(parents=True), (archives / "partial").mkdir(parents=True)
-        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
-        apt += ["-o", "APT::Sandbox::User="]
-        for step in (["update"], ["download", published.package]):
-            done = subprocess.run(apt + step, cwd=temporary, capture_output=True, text=True, timeout=600)
-            if done.returncode:
-                raise DataError(f"apt-get {step[0]} failed: {(done.stderr.strip() or 'no message')[-200:]}")
-        (package,) = Path(temporary).glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", package, temporary], check=True, capture_output=True)
-        return _keep(Path(temporary, *published.folder.parts[1:]), cache, dataset)
-
-
-def _keep(folder: Path, cache: Path, dataset: str) -> Path:
-    """Verified content only enters the cache, each file whole or not at all."""
-    contents = {name: read_verified(folder, name, dataset) for name in FILES}
+def keep(contents: dict[str, bytes], cache: Path, dataset: str) -> None:
+    """Write verified content into the cache, each file whole or not at all; pin it where no SHA-256 is published."""
     if not PUBLISHED[dataset].sha256:  # as `sha256sum --check` reads it
         pins = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
-        contents[PINS] = "".join(pins).encode()
-    cache.mkdir(parents=True, exist_ok=True)
+        contents = contents | {PINS: "".join(pins).encode()}
     for name, content in contents.items():
-        temporary = cache / f".{name}.{os.getpid()}"
-        temporary.write_bytes(content)
-        temporary.replace(cache / name)
-    return cache
+        write_atomic(cache / name, content)
 
 
 def _read_splits(parts: dict[str, bytes], folder: Path) -> tuple:

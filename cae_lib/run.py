@@ -1,19 +1,14 @@
-"""`Run`: one training's directory. Every write is temporary file → fsync → rename; every read is checked.
+"""`Run`: one training's directory. Every write is whole or not there; every read is checked.
 
 A reader always sees whole files, one writer holds the lock, and nothing finished is overwritten.
 """
 
 import ast
 import csv
-import errno
-import fcntl
 import hashlib
 import io
 import json
 import math
-import os
-import socket
-import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,12 +17,13 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from cae_lib.config import Config, UserError, project_path
+from cae_lib.config import Config
+from cae_lib.files import FileBusy, FileError, UserError, lock, project_path, write_atomic
 from cae_lib.model import ConvAutoencoder
 
 
 class RunError(UserError):
-    """A run directory that is missing, unfinished, damaged or of another configuration; or a full disk."""
+    """A run directory that is missing, unfinished, damaged or of another configuration."""
 
 
 class RunBusy(RunError):
@@ -97,7 +93,7 @@ class Run:
             found.append("data: the dataset's content has changed")
         return found
 
-    def twins(self, *names: str) -> list["Run"]:
+    def seed_replicas(self, *names: str) -> list["Run"]:
         """This run first, then one finished run for each other seed: all else is the same, and metrics hold `names`.
 
         Looked for in the folder that this run lies in, and as deep below it as the points of a sweep lie.
@@ -111,7 +107,7 @@ class Run:
         for depth in ("*", "*/*", "*/*/*"):
             for path in sorted(home.glob(f"{depth}/provenance.json")):
                 other = Run(path.parent)
-                with suppress(RunError, KeyError):  # a damaged one is nobody's twin
+                with suppress(RunError, KeyError):  # a damaged one is nobody's replica
                     same = other.state == "finished" and made_from(other) == made_from(self)
                     if same and other.metrics.keys() >= {*names} and ".stale-" not in str(path.relative_to(home)):
                         runs.setdefault(other.config.seed, other)
@@ -121,24 +117,14 @@ class Run:
 
     @contextmanager
     def lock(self):
-        """Hold the directory for writing; raises `RunBusy`, naming the holder, where another process does.
-
-        The kernel drops the lock with its holder, however it dies: there are no stale locks to clean up.
-        """
+        """Hold the directory for writing; raises `RunBusy`, naming the holder, where another process does."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = open(self.path / "lock", "a+")  # noqa: SIM115 (closed two lines below)
-        except OSError as error:
-            raise RunError(f"run: {self.path} cannot be written to ({error.strerror}); name another one") from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise RunBusy(f"run: {self.path} is being written by {file.read() or 'another process'}") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}")
-            file.flush()
+            held = lock(self.path / "lock")
+        except FileBusy as error:
+            raise RunBusy(f"run: {error}") from None
+        except FileError as error:
+            raise RunError(f"run: {error}") from None
+        with held:
             yield
 
     def beside(self, name: str, config: Config) -> "Run":
@@ -190,8 +176,7 @@ class Run:
 
     def record(self, notebook: str, numbers: dict, verdicts: list[dict]) -> None:
         """Merge one notebook's top-level numbers and its verdicts (replacing its earlier ones) into metrics.json."""
-        with open(self.path / "metrics.lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # notebooks may run side by side
+        with lock(self.path / "metrics.lock", wait=True):  # notebooks may run side by side
             metrics = self.metrics
             known = metrics.pop("verdicts", [])
             before = {v["key"]: v for v in known if v["notebook"] == notebook}
@@ -247,37 +232,6 @@ def _settled(before: dict, found: dict) -> dict:
         return found
     pairs = {name: (before.get(name), value) for name, value in found.items()}
     return {n: a if isinstance(a, float) and math.isclose(a, b, rel_tol=1e-6) else b for n, (a, b) in pairs.items()}
-
-
-def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:
-    """Write `path` whole or not at all, keeping what it held as `former`; left alone when it holds `content` already.
-
-    Raises `RunError`, naming the file and the space needed, where the disk is full, and the reason where it may not
-    be written: nothing is lost then.
-    """
-    content = content.encode() if isinstance(content, str) else content
-    if path.is_file() and path.read_bytes() == content:
-        return  # the unchanged time stamp tells make that nothing needs to be made anew
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if former and path.is_file():
-            path.replace(former)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise RunError(f"{path}: cannot be written ({error.strerror}); what was there before is whole") from None
-        raise RunError(
-            f"{path}: no space for its {len(content) / 1e6:.1f} MB ({error.strerror}). What was there before is "
-            f"whole; make space and give the same command again"
-        ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def code_sha256(*modules: str) -> str:

@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from cae_lib.config import UserError, project_path
+from cae_lib.files import FileError, UserError, project_path, read_yaml
 
 CLASSES = 10  # what the notebooks, their colours and their figures are made for
 LONGEST = 30  # characters of a name that a figure has room for
@@ -30,11 +28,11 @@ class Subject:
     about: dict[str, str]  # where the images come from, a sentence of Markdown; `cite` follows it
     cite: str = ""  # key of book/references.bib
     # What was known or supposed before anything was measured; of another dataset, the training images tell it.
-    apart: tuple[int, int] | None = None  # two classes that should not overlap
-    alike: tuple[int, ...] = ()  # four classes that should be confused
-    alike_why: dict[str, str] | None = None
-    strange: str = "silhouettes"  # what comes from another world, or "digits"
-    recipe: tuple[int, ...] = ()  # the classes on whose validation images the combined anomaly score was chosen
+    distinct_pair: tuple[int, int] | None = None  # two classes that should not overlap
+    confusable_classes: tuple[int, ...] = ()  # four classes that should be confused
+    confusable_why: dict[str, str] | None = None
+    outlier_source: str = "silhouettes"  # where the images that show something else come from, or "digits"
+    score_tuning_classes: tuple[int, ...] = ()  # on their validation images the combined anomaly score was chosen
     published: tuple[float, ...] = ()  # one-class AUROC of geometric transformations and of an SVM (Golan 2018)
 
 
@@ -50,10 +48,10 @@ GARMENTS = dict(
             *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
         ),
     },
-    apart=(1, 6),
-    alike=(0, 2, 4, 6),
-    strange="digits",
-    alike_why={
+    distinct_pair=(1, 6),
+    confusable_classes=(0, 2, 4, 6),
+    outlier_source="digits",
+    confusable_why={
         "id": "Bentuknya sama, yaitu badan dengan dua lengan, dan yang membedakannya adalah kerah, kancing, dan "
         "rajutan, yang hampir hilang pada citra sekecil ini.",
         "en": "They have one shape, a body with two arms, and what tells them apart is a collar, buttons or knitting, "
@@ -70,7 +68,7 @@ SUBJECTS = {
             "grey and in ten classes.",
         },
         cite="xiao2017",
-        recipe=(0, 5, 6, 8),
+        score_tuning_classes=(0, 5, 6, 8),
         published=(0.935, 0.928),
         **GARMENTS,
     ),
@@ -123,11 +121,10 @@ def read(folder: Path) -> Subject:
     """`folder`/classes.yml: `classes`, and optionally `name` and `item`, each with its text in every language."""
     path = folder / "classes.yml"
     try:
-        words = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SubjectError(f"{path} cannot be read ({error.strerror}); it names the ten classes, see README") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SubjectError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        words = read_yaml(path)
+    except FileError as error:
+        hint = "" if path.is_file() else "; it names the ten classes, see README"
+        raise SubjectError(f"{error}{hint}") from None
     keys = ("name", "item", "classes")
     for key in words if isinstance(words, dict) else [words]:
         if not isinstance(words, dict) or key not in keys:

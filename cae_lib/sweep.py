@@ -22,8 +22,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from cae_lib.config import Config, ConfigError, UserError, project_path
-from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
+from cae_lib.config import Config, ConfigError
+from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
+from cae_lib.run import Run, RunBusy, code_sha256
 
 CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
 KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
@@ -77,11 +78,11 @@ def read_sweep(name: str, profile: str) -> Sweep:
     allowed.
     """
     path = _choose("SWEEP", "notebooks/sweeps", name)
-    base = yaml.safe_load(_choose("PROFILE", "notebooks/params", profile).read_text()) or {}
     try:
-        said = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise SweepError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        base = read_yaml(_choose("PROFILE", "notebooks/params", profile)) or {}
+        said = read_yaml(path)
+    except FileError as error:
+        raise SweepError(str(error)) from None
     if not isinstance(said, dict):
         raise SweepError(f"{path}: holds {type(said).__name__}, allowed are the keys {', '.join(KEYS)}")
     if unknown := [key for key in said if key not in KEYS]:

@@ -1,19 +1,15 @@
-"""The only training loop, and what it needs: device, precision, learning rate, provenance.
+"""The only training loop, `fit`, and what it needs: learning rate, batches, checks, signals.
 
 The whole dataset is one uint8 tensor; a batch is one gather. No step waits for the device.
 """
 
-import importlib.metadata
 import math
-import os
-import platform
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,12 +17,14 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
-from cae_lib.config import Config, ConfigError, UserError
+from cae_lib.config import Config, ConfigError
 from cae_lib.data import Dataset, add_noise
+from cae_lib.files import UserError
+from cae_lib.machine import choose_device, choose_layout, choose_precision, deterministic, provenance
 from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.run import Run, RunError, code_sha256
 
-CODE = ("data", "model", "training")  # the modules that decide the weights
+CODE = ("data", "machine", "model", "training")  # the modules that decide the weights
 SHAPES: dict[str, Callable[[float], float]] = {  # share of the learning rate after a share t of the training
     "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,  # Loshchilov & Hutter 2017, without restarts
     "one-cycle": lambda t: t / 0.25 if t < 0.25 else SHAPES["cosine"]((t - 0.25) / 0.75),  # Smith & Topin 2019
@@ -59,7 +57,14 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
         dtype = choose_precision(config.precision, device)
         with run.lock(), deferred_signals() as signals:
             check_run(config, dataset, run)  # again: another process may have begun it meanwhile
-            run.begin(config, facts := provenance(config, dataset, device, dtype))
+            facts = provenance(device, dtype) | {
+                "seed": config.seed,
+                "data_source": dataset.source,
+                "data_sha256": dataset.sha256,
+                "code_sha256": code_sha256(*CODE),
+                "parameters": sum(p.numel() for p in ConvAutoencoder(config).parameters()),
+            }
+            run.begin(config, facts)
             told = ("device", "processor", "threads", "precision", "parameters")
             print("training:", ", ".join(f"{name} {facts[name]}" for name in told), file=sys.stderr)
             with deterministic(device):
@@ -219,43 +224,6 @@ def mse(model: ConvAutoencoder, images: Tensor, noise_std: float = 0.0, batch: i
     return total / images.numel()
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU; `UserError` where a named device is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, is_there in there.items() if is_there)
-    if not there[name]:
-        raise UserError(f"device: found {name!r}, but this machine has {', '.join(d for d in there if there[d])}")
-    return torch.device(name)
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 where the hardware multiplies it natively, else float32. Weights stay float32."""
-    if name == "auto":
-        cpu = device.type == "cpu" and " avx512_bf16" in "".join(_lines("/proc/cpuinfo", "flags"))
-        cuda = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        name = "bfloat16" if cpu or cuda else "float32"
-    return getattr(torch, name)
-
-
-def choose_layout(device: torch.device) -> torch.memory_format:
-    """Channels last for a GPU's tensor cores; a CPU's step is faster with channels first (benchmarks/levers.csv)."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
-
-
-@contextmanager
-def deterministic(device: torch.device):
-    """Only algorithms that give the same bits each time, where the device has them."""
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible only with it
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "mps")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
 @contextmanager
 def deferred_signals():
     """Let Ctrl-C, a notebook's interrupt and SIGTERM wait for the end of the step: yields the list they arrive in."""
@@ -277,28 +245,3 @@ def bar_style() -> dict:
     notebook, terminal = "ipykernel" in sys.modules, sys.stderr.isatty()
     seconds = 2 if notebook else 0.5 if terminal else 20
     return dict(mininterval=seconds, dynamic_ncols=notebook or terminal, smoothing=0.05, desc="training")
-
-
-def provenance(config: Config, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> dict:
-    """Everything needed to say where a number came from."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}  # with its build: 2.13.0+cpu
-    names = ("numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "papermill", "jupyter-book")
-    processor = _lines("/proc/cpuinfo", "model name")[:1] or [platform.processor() or platform.machine()]
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seed": config.seed,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
-        "precision": str(dtype).removeprefix("torch."),
-        "processor": processor[0].split(":")[-1].strip(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "versions": versions | {n: importlib.metadata.version(n) for n in names},
-        "data_source": dataset.source,
-        "data_sha256": dataset.sha256,
-        "code_sha256": code_sha256(*CODE),
-        "parameters": sum(p.numel() for p in ConvAutoencoder(config).parameters()),
-    }
-
-
-def _lines(path: str, start: str) -> list[str]:
-    return [x for x in Path(path).read_text().splitlines() if x.startswith(start)] if Path(path).is_file() else []

@@ -1,6 +1,7 @@
 """What several test files share: tiny configurations and the smoke report, made once with `make report`."""
 
-import fcntl
+import ast
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
 from cae_lib.config import Config
+from cae_lib.files import lock
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
@@ -52,12 +54,26 @@ def smoke_build() -> Path:
     build = ROOT / "_build" / "smoke"
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     words = ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
-    build.mkdir(parents=True, exist_ok=True)
-    with open(build / "lock", "w") as lock:  # of two workers the second finds what the first one made
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(build / "lock", wait=True):  # of two workers the second finds what the first one made
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
+
+
+def torchvision_says(dataset: str) -> dict:
+    """What the installed torchvision's source says of a dataset: `mirrors`, `resources` and, where it does, `classes`.
+
+    It is read as text: beside a CPU-only torch wheel torchvision itself may fail to import.
+    """
+    try:
+        path = importlib.metadata.distribution("torchvision").locate_file("torchvision/datasets/mnist.py")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("torchvision is not installed")
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    name = {"fashion-mnist": "FashionMNIST"}.get(dataset, dataset.upper())
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    values = {node.targets[0].id: node.value for node in found.body if isinstance(node, ast.Assign)}
+    return {key: ast.literal_eval(values[key]) for key in ("mirrors", "resources", "classes") if key in values}
 
 
 def project_copy(place: Path) -> Path:

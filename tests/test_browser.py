@@ -88,7 +88,7 @@ def test_axe_finds_no_violation_on_any_page(site, reader, lang):
         reader.evaluate(UNFOLD)
         everything = {"target-size": {"enabled": True}, "label-content-name-mismatch": {"enabled": True}}
         found[f"{address} light"] = violations(reader, rules=everything)
-        if lang == LANGS[0]:  # the twin has the same colours
+        if lang == LANGS[0]:  # the other edition has the same colours
             reader.emulate_media(color_scheme="dark")
             found[f"{address} dark"] = violations(reader, runOnly=["color-contrast"])
     assert {page: rules for page, rules in found.items() if rules} == {}

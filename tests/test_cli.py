@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cae_lib import __main__ as cli
-from cae_lib import data
+from cae_lib import data, fetch
 from cae_lib.config import Config
 from cae_lib.run import Run
 from tests.conftest import ROOT, TINY
@@ -104,6 +104,7 @@ def test_a_wrong_flag_is_named(params, tmp_path, capsys, words, message):
         (b"epochs: [1\nlatent_dim: 3\n", "is not YAML: while parsing a flow sequence .* line 2, column 11"),
         (b"epochs: 1\n\tlatent_dim: 3\n", "is not YAML: .*line 2"),
         (b"name: \xff\xfe\n", "is not YAML: "),
+        (b"epochs: 1\nepochs: 3\n", "is not YAML: found the key 'epochs' twice in .* line 2, column 1"),
         (b"- epochs\n- 3\n", "holds list, allowed are lines of `name: value`"),
         (b"just words\n", "holds str, allowed are lines of `name: value`"),
         (b"epoch: 3\n", "ConfigError: epoch: there is no such parameter; did you mean epochs?"),
@@ -152,7 +153,7 @@ def test_a_different_run_is_moved_aside_on_request_and_nothing_is_lost(params, t
     assert told(capsys, "train", "--params", params)[0] == 0
     (tmp_path / "run" / "notes.txt").write_text("mine")
     before = files(tmp_path / "run")
-    before.pop("lock")  # says who held it last
+    before.pop("lock.holder")  # says who held it last
     for epochs in (3, 2):  # twice in a row, and back again
         code, out, _ = told(capsys, "train", "--params", params, "--epochs", epochs, "--archive-stale")
         assert code == 0 and f"epochs: the run has {5 - epochs}, asked is {epochs}" in out
@@ -191,8 +192,8 @@ def test_fetch_in_vain_lists_the_ways_out_with_code_2(tmp_path, monkeypatch, cap
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CAE_DATA_DIR", raising=False)
-    elsewhere = dataclasses.replace(data.PUBLISHED["fashion-mnist"], folder=tmp_path / "nowhere")
-    monkeypatch.setitem(data.PUBLISHED, "fashion-mnist", elsewhere)
+    elsewhere = dataclasses.replace(fetch.PUBLISHED["fashion-mnist"], folder=tmp_path / "nowhere")
+    monkeypatch.setitem(fetch.PUBLISHED, "fashion-mnist", elsewhere)
     monkeypatch.chdir(tmp_path)
     code, out, err = told(capsys, "fetch")
     assert code == 2 and "is whole" not in out and err.startswith("DataError: ")

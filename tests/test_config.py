@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cae_lib.config import FAMILY, Config, ConfigError, check_parameters, notebook_config, project_path
+from cae_lib.config import FAMILY, Config, ConfigError, check_parameters, notebook_config
+from cae_lib.files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE = dict(dataset="synthetic")  # the dataset whose sizes are free
@@ -199,14 +200,14 @@ PARAMS = sorted((ROOT / "notebooks" / "params").glob("*.yml"))
 
 @pytest.mark.parametrize("path", PARAMS, ids=lambda path: path.name)
 def test_each_parameter_file_is_valid_and_names_its_run(path):
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml(path)
     assert Config.from_dict(values, extra=("run",))
     assert values["run"] == f"runs/{path.stem}"
 
 
 def test_the_three_profiles():
     full, quick, smoke = (
-        Config.from_dict(yaml.safe_load((ROOT / f"notebooks/params/{name}.yml").read_text()), extra=("run",))
+        Config.from_dict(read_yaml(ROOT / f"notebooks/params/{name}.yml"), extra=("run",))
         for name in ("full", "quick", "smoke")
     )
     assert full == Config(), "full.yml says what the defaults are"
@@ -257,22 +258,3 @@ def test_other_cells_may_name_things_as_they_like():
     namespace = cells("# Parameters: the run\nrun = 'r'", "epoch = 3")
     check_parameters(namespace, "run")
     assert notebook_config(namespace) == Config()
-
-
-def test_a_message_alone_is_what_a_notebook_shows():
-    assert ConfigError("x: no")._render_traceback_() == ["ConfigError: x: no"]
-
-
-# --- paths -----------------------------------------------------------------------------------------------
-
-
-def test_a_relative_path_counts_from_the_projects_folder(tmp_path, monkeypatch):
-    (tmp_path / "project" / "cae_lib").mkdir(parents=True)
-    (tmp_path / "project" / "cae_lib" / "config.py").touch()
-    (tmp_path / "project" / "notebooks").mkdir()
-    for folder in ("project", "project/notebooks"):
-        monkeypatch.chdir(tmp_path / folder)
-        assert project_path("runs/x") == tmp_path / "project" / "runs" / "x"
-    monkeypatch.chdir(tmp_path)
-    assert project_path("runs/x") == tmp_path / "runs" / "x"
-    assert project_path(tmp_path / "a") == tmp_path / "a"

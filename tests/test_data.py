@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from cae_lib import data
-from cae_lib.config import FAMILY, Config, ConfigError
+from cae_lib import data, fetch
+from cae_lib.config import Config, ConfigError
 from cae_lib.run import Run
 from cae_lib.subject import SubjectError
 from cae_lib.training import train
@@ -74,16 +74,15 @@ def packed(files: dict[str, bytes] = FILES) -> dict[str, bytes]:
 
 def know(monkeypatch, **facts) -> None:
     """Other facts about Fashion-MNIST than the published ones."""
-    changed = dataclasses.replace(data.PUBLISHED["fashion-mnist"], **facts)
-    monkeypatch.setitem(data.PUBLISHED, "fashion-mnist", changed)
+    changed = dataclasses.replace(fetch.PUBLISHED["fashion-mnist"], **facts)
+    monkeypatch.setitem(fetch.PUBLISHED, "fashion-mnist", changed)
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty machine: the made dataset's hashes, no environment variable, no system folder, no network, no apt."""
     nobody = "http://127.0.0.1:9/"  # nothing listens on the port of `discard`
-    know(monkeypatch, sha256=MADE_SHA256, folder=tmp_path / "usr" / "share", urls=(nobody,))
-    monkeypatch.setattr(data, "_torchvision", lambda dataset: ([], {}))
+    know(monkeypatch, sha256=MADE_SHA256, folder=tmp_path / "usr" / "share", mirrors=(nobody,))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("CAE_DATA_DIR", raising=False)
@@ -167,8 +166,8 @@ def test_no_truncation_and_no_flipped_bit_gets_through(place, suffix):
 
 
 def test_when_nothing_is_there_the_error_lists_every_source_and_the_ways_out(place, monkeypatch):
-    monkeypatch.setattr(data, "_torchvision", lambda dataset: (["http://127.0.0.1:9/mirror/"], {}))
-    monkeypatch.setattr(data.shutil, "which", lambda name: name)  # apt-get "is there", and cannot be started
+    know(monkeypatch, mirrors=("http://127.0.0.1:9/mirror/", "http://127.0.0.1:9/"))
+    monkeypatch.setattr(fetch.shutil, "which", lambda name: name)  # apt-get "is there", and cannot be started
     with pytest.raises(data.DataError) as caught:
         data.find(place / "mine")
     message = str(caught.value)
@@ -198,7 +197,7 @@ def test_without_apt_and_without_the_variable_their_lines_are_missing(place):
 
 def test_the_first_whole_source_wins(place, serve, monkeypatch):
     url = serve(packed())
-    know(monkeypatch, urls=(url,))
+    know(monkeypatch, mirrors=(url,))
     places = {
         "CAE_DATA_DIR": place / "mine",
         "cache": place / "data" / "fashion-mnist",
@@ -280,11 +279,11 @@ DOWNLOADS = {fault: files if ".gz" in fault else packed(files) for fault, files 
 @pytest.mark.parametrize("fault", DOWNLOADS)
 def test_a_bad_download_is_refused_and_the_next_mirror_is_tried(place, serve, monkeypatch, fault):
     bad, good = serve(DOWNLOADS[fault]), serve(packed())
-    monkeypatch.setattr(data, "_torchvision", lambda dataset: ([bad], {}))
+    know(monkeypatch, mirrors=(bad,))
     with pytest.raises(data.DataError, match=f"  - download from {bad}: .+"):
         data.find()
     assert cache_is_empty(place), "nothing unverified may lie in the cache"
-    know(monkeypatch, urls=(good,))
+    know(monkeypatch, mirrors=(bad, good))
     assert data.find() == (place / "data" / "fashion-mnist", f"download from {good}")
     assert cache_is_whole(place)
 
@@ -292,23 +291,19 @@ def test_a_bad_download_is_refused_and_the_next_mirror_is_tried(place, serve, mo
 def test_a_damaged_cache_is_mended_by_a_download(place, serve, monkeypatch):
     lay(place / "data" / "fashion-mnist", DAMAGED["a flipped byte"])
     url = serve(packed())
-    know(monkeypatch, urls=(url,))
+    know(monkeypatch, mirrors=(url,))
     assert data.find()[1] == f"download from {url}"
     assert cache_is_whole(place) and data.find()[1] == "cache"
 
 
 def test_a_disk_that_fills_up_leaves_no_half_file_under_a_trusted_name(place, serve, monkeypatch):
-    know(monkeypatch, urls=(serve(packed()),))
-    write = Path.write_bytes
+    know(monkeypatch, mirrors=(serve(packed()),))
 
-    def full_after_100_bytes(path, content):
-        if "fashion-mnist" in path.parts:
-            write(path, content[:100])
-            raise OSError(28, "No space left on device", str(path))
-        return write(path, content)
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_after_100_bytes)
-    with pytest.raises(data.DataError, match="No space left on device"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(data.DataError, match=rf"{WHOLE[0]}: no space for its 0\.2 MB \(No space left on device\)"):
         data.find()
     assert not [n for n in WHOLE if (place / "data" / "fashion-mnist" / n).exists()]
 
@@ -324,10 +319,9 @@ def test_two_processes_may_fill_the_cache_at_once(place, serve):
         request.wfile.write(packed()[name])
 
     code = (
-        "import sys; from cae_lib import data\n"
+        "import sys; from cae_lib import data, fetch\n"
         "url, *sums = sys.argv[1:]\n"
-        "data.PUBLISHED['fashion-mnist'] = data.Published('FashionMNIST', sha256=tuple(sums), urls=(url,))\n"
-        "data._torchvision = lambda dataset: ([], {})\n"
+        "fetch.PUBLISHED['fashion-mnist'] = fetch.Published(mirrors=(url,), sha256=tuple(sums))\n"
         "print(*data.find(), sep='\\n')"
     )
     url = serve(packed() | {name: both_first})
@@ -349,7 +343,7 @@ def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bo
     lay(place / "package", files)
     log, tools = place / "apt.log", place / "bin"
     tools.mkdir()
-    where = "/".join(data.PUBLISHED["fashion-mnist"].folder.parts[1:])
+    where = "/".join(fetch.PUBLISHED["fashion-mnist"].folder.parts[1:])
     fail = 'echo "E: no network" >&2; exit 100' if update_fails else ":"
     scripts = {
         "apt-get": f'echo "$@" >> "{log}"\ncase "$*" in *update) {fail};; *download*) : > made.deb;; esac',
@@ -385,23 +379,20 @@ def test_apts_own_words_are_passed_on(place, monkeypatch):
         data.find()
 
 
-def test_torchvision_tells_its_mirrors_beside_any_torch_wheel():
-    assert tuple(data.PUBLISHED) == FAMILY
-    for dataset in FAMILY:
-        mirrors, sums = data._torchvision(dataset)
-        assert mirrors and all(url.startswith("http") and url.endswith("/") for url in mirrors)
-        assert sums.keys() == set(packed()) and all(len(md5) == 32 for md5 in sums.values())
-
-
-# --- MNIST and KMNIST: torchvision's MD5 of the packed files, then a hash of our own -----------------------
+# --- MNIST and KMNIST: the MD5 of the packed files, then a hash of our own -------------------------------
 
 
 @pytest.fixture
 def published(place, monkeypatch):
-    """The made files stand for MNIST: torchvision knows the MD5 of each of them, packed, and one mirror."""
-    sums = {name: hashlib.md5(content).hexdigest() for name, content in PACKED.items()}
-    monkeypatch.setattr(data, "_torchvision", lambda dataset: (["http://127.0.0.1:9/"], sums))
-    return lambda url: monkeypatch.setattr(data, "_torchvision", lambda dataset: ([url], sums))
+    """The made files stand for MNIST and KMNIST: the MD5 of each, packed, is known; sets the one mirror."""
+    sums = tuple(hashlib.md5(PACKED[f"{name}.gz"]).hexdigest() for name in WHOLE)
+
+    def mirror(url):
+        for dataset in ("mnist", "kmnist"):
+            monkeypatch.setitem(fetch.PUBLISHED, dataset, fetch.Published(mirrors=(url,), md5=sums))
+
+    mirror("http://127.0.0.1:9/")
+    return mirror
 
 
 PACKED = packed()

@@ -1,4 +1,4 @@
-"""The two smoke editions as a reader gets them: links, languages, twins, captions, words, and no other host."""
+"""The two smoke editions as a reader gets them: links, languages, alternates, captions, words, and no other host."""
 
 import re
 from functools import cache
@@ -50,7 +50,7 @@ def themed(build: Path, lang: str) -> list[Path]:
     return [p for p in html_files(build) if p.parent.name == lang and p.name != "index.html"]
 
 
-# --- pages, languages, twins ---------------------------------------------------------------------------------
+# --- pages, languages, alternates ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lang", LANGS)
@@ -68,13 +68,13 @@ def test_every_page_says_its_language(smoke_build, lang):
 
 
 @pytest.mark.parametrize("lang", LANGS)
-def test_every_page_names_its_twins_and_leads_to_the_other(smoke_build, lang):
+def test_every_page_names_its_alternates_and_leads_to_the_other(smoke_build, lang):
     other = next(x for x in LANGS if x != lang)
     for path in themed(smoke_build, lang):
-        twins = {a["hreflang"]: a["href"] for a in soup(path).select("head link[rel=alternate]")}
-        assert twins == {x: f"../{x}/{path.name}" for x in LANGS} | {"x-default": f"../en/{path.name}"}, path.name
+        alternates = {a["hreflang"]: a["href"] for a in soup(path).select("head link[rel=alternate]")}
+        assert alternates == {x: f"../{x}/{path.name}" for x in LANGS} | {"x-default": f"../en/{path.name}"}, path.name
         (switch,) = soup(path).select("a.language-switch")
-        assert switch["href"] == twins[other] and switch["hreflang"] == switch["lang"] == other
+        assert switch["href"] == alternates[other] and switch["hreflang"] == switch["lang"] == other
         assert (path.parent / switch["href"]).is_file(), path.name
 
 

@@ -144,9 +144,9 @@ def test_after_an_edit_to_one_notebook_only_it_and_the_book_are_made_again(smoke
 
 
 def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(smoke_build):
-    stamp, page = smoke_build / "twins", smoke_build / "notebooks" / "id" / "conclusion.ipynb"
+    stamp, page = smoke_build / "seed_replicas", smoke_build / "notebooks" / "id" / "conclusion.ipynb"
     kept = {path: (path.read_bytes(), path.stat()) for path in (stamp, page)}
-    words, beside = [*MAKE[:1], *MAKE[2:], page.relative_to(ROOT)], ROOT / "runs" / "test of twins"
+    words, beside = [*MAKE[:1], *MAKE[2:], page.relative_to(ROOT)], ROOT / "runs" / "test of seed replicas"
     assert "executed" not in command(*words).stdout
     try:
         beside.mkdir(parents=True)

@@ -292,6 +292,7 @@ def read(tmp_path, text=None, lang="id", **changes):
     [
         ("- a\n- b\n", ["title", "university"]),
         ("title: [a\n", ["not YAML", "line 2"]),
+        ("year: a\nyear: b\n", ["'year' twice", "line 2"]),
         ("", ["title", "university"]),
         ("\n".join(f"{f}: x" for f in (*cover.FIELDS, "autor")), ["'autor'", "did you mean 'author'", "university"]),
         ("\n".join(f"{f}: x" for f in cover.FIELDS if f != "year"), ["'year'", "missing"]),

@@ -23,16 +23,19 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "words", "citations", "claims")
-ORDER += ("text", "plots", "explore", "prefork", "sweep", "__main__")
+ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics", "latent")
+ORDER += ("words", "citations", "claims", "text", "plots", "explore", "prefork", "sweep", "__main__")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
 KNOWS_NOTHING_OF = {
+    "files": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
     "config": {"torch", "numpy"} | DRAWING,
     "subject": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "data": DRAWING | NOTEBOOK_TOOLS,
+    "fetch": {"torch", "torchvision", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "data": {"torchvision"} | DRAWING | NOTEBOOK_TOOLS,
     "model": FILES | DRAWING | NOTEBOOK_TOOLS,
+    "machine": {"numpy", "json", "csv"} | DRAWING | NOTEBOOK_TOOLS,
     "run": DRAWING | NOTEBOOK_TOOLS,
     "training": DRAWING | NOTEBOOK_TOOLS,
     "metrics": FILES | DRAWING | NOTEBOOK_TOOLS | {"torch"},
@@ -87,7 +90,7 @@ def test_a_module_knows_nothing_of_what_is_not_its_own(name):
 
 
 def test_configuration_and_words_load_without_torch():
-    code = "import sys, cae_lib.config, cae_lib.text, cae_lib.claims; print('torch' in sys.modules)"
+    code = "import sys, cae_lib.config, cae_lib.fetch, cae_lib.text, cae_lib.claims; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
@@ -97,6 +100,13 @@ def test_metrics_open_no_file_and_plots_neither_show_nor_save():
     named = {name: {getattr(f, "id", getattr(f, "attr", None)) for f in found} for name, found in calls.items()}
     assert not named["metrics"] & {"open", "load", "save", "savez", "print"}
     assert not named["plots"] & {"open", "show", "savefig", "display", "print"}
+
+
+def test_one_reader_of_yaml():
+    for folder in ("cae_lib", "book"):
+        for path in (ROOT / folder).glob("*.py"):
+            calls = re.findall(r"\byaml\.(?:safe_|full_)?load\(", path.read_text(encoding="utf-8"))
+            assert not calls or path.name == "files.py", f"{path.name} reads YAML: files.read_yaml does"
 
 
 def test_nothing_is_done_at_import():

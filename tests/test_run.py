@@ -1,6 +1,7 @@
 """The run directory under faults: damage, full disks, two writers, kill -9; nothing is lost and nothing is trusted."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,8 @@ from jupyter_client.manager import start_new_kernel
 from cae_lib import data
 from cae_lib import run as run_module
 from cae_lib.config import Config
-from cae_lib.run import Run, RunBusy, RunError, code_sha256, write_atomic
+from cae_lib.files import FileError
+from cae_lib.run import Run, RunBusy, RunError, code_sha256
 from cae_lib.training import train
 from tests.conftest import ROOT, TINY
 
@@ -116,17 +118,6 @@ def test_a_malicious_pickle_runs_nothing_even_under_a_right_hash(tmp_path):
 # --- whole files or none ----------------------------------------------------------------------------------------
 
 
-def test_unchanged_content_leaves_the_time_stamp_alone(tmp_path):
-    path = tmp_path / "a" / "file"
-    write_atomic(path, "one")
-    os.utime(path, (1, 1))
-    write_atomic(path, "one")
-    assert path.stat().st_mtime == 1
-    write_atomic(path, "two")
-    assert path.read_text() == "two" and path.stat().st_mtime > 1
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
-
-
 def save_checkpoint(run):
     run.save_checkpoint({**STATE, "done": 9})
 
@@ -174,7 +165,7 @@ def test_a_full_disk_leaves_the_earlier_file_whole_and_names_it_and_the_space_ne
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))  # stands for a disk with 8 kB left
     try:
-        with pytest.raises(RunError, match=rf"{name}: no space for its \d+\.\d MB .*File too large.*make space"):
+        with pytest.raises(FileError, match=rf"{name}: no space for its \d+\.\d MB .*File too large.*make space"):
             WRITES[name](run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
@@ -199,6 +190,18 @@ def test_the_second_writer_is_told_who_holds_the_run_and_a_dead_holder_is_nobody
     holder.kill()
     holder.wait()
     with Run(tmp_path).lock():
+        pass
+
+
+def test_a_file_system_without_locks_is_told_with_the_run_and_the_way_out(tmp_path, monkeypatch):
+    def acquire(self, **options):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("cae_lib.files.FileLock.acquire", acquire)
+    with (
+        pytest.raises(RunError, match=rf"^run: {tmp_path}: its file system has no locks .*name a folder"),
+        Run(tmp_path).lock(),
+    ):
         pass
 
 
@@ -255,17 +258,17 @@ def seeds(tmp_path_factory) -> Path:
     return home
 
 
-def test_twins_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
-    twins = Run(seeds / "a").twins("test_mse")
-    assert [t.path.relative_to(seeds).as_posix() for t in twins] == ["a", "b", "sweeps/seeds/c"]
-    assert Run(seeds / "copy-of-b").twins("test_mse")[0].path == seeds / "copy-of-b"
-    assert {t.config.seed for t in Run(seeds / "b").twins()} == {42, 43, 44, 49}
+def test_seed_replicas_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
+    replicas = Run(seeds / "a").seed_replicas("test_mse")
+    assert [t.path.relative_to(seeds).as_posix() for t in replicas] == ["a", "b", "sweeps/seeds/c"]
+    assert Run(seeds / "copy-of-b").seed_replicas("test_mse")[0].path == seeds / "copy-of-b"
+    assert {t.config.seed for t in Run(seeds / "b").seed_replicas()} == {42, 43, 44, 49}
 
 
-def test_a_run_without_twins_is_alone_and_an_unfinished_one_has_none(seeds):
-    assert [t.path for t in Run(seeds / "wide").twins()] == [seeds / "wide"]
+def test_a_run_without_replicas_is_alone_and_an_unfinished_one_has_none(seeds):
+    assert [t.path for t in Run(seeds / "wide").seed_replicas()] == [seeds / "wide"]
     with pytest.raises(RunError, match="holds no finished run"):
-        Run(seeds / "unfinished").twins()
+        Run(seeds / "unfinished").seed_replicas()
 
 
 def test_half_a_json_file_is_named(tmp_path):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cae_lib import data, subject
+from cae_lib import subject
 from cae_lib.config import FAMILY
 from cae_lib.subject import SUBJECTS, Subject, SubjectError
+from tests.conftest import ROOT, torchvision_says
 
 GOOD = {
     "name": {"id": "Huruf saya", "en": "My letters"},
@@ -29,19 +30,17 @@ def lay(folder: Path, words) -> Path:
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_each_dataset_has_ten_classes_and_all_its_words_in_both_languages(name):
     found = SUBJECTS[name]
-    for texts in (found.name, found.item, found.about, found.classes, found.alike_why or found.name):
+    for texts in (found.name, found.item, found.about, found.classes, found.confusable_why or found.name):
         assert set(texts) == {"id", "en"} and all(texts.values())
     assert {len(set(names)) for names in found.classes.values()} == {10}
-    assert all((f"{{cite}}`{found.cite}`" in text) is bool(found.cite) for text in found.about.values())
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    assert not found.cite or f"{{{found.cite}," in bibliography
     assert set(FAMILY) < set(SUBJECTS) and subject.find(name) is found
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_classes_stand_in_the_order_of_the_labels_as_torchvision_knows_it(name):
-    data._torchvision(name)  # makes it importable
-    from torchvision import datasets
-
-    theirs = {"fashion-mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "kmnist": datasets.KMNIST}[name].classes
+    theirs = torchvision_says(name)["classes"]
     for ours, known in zip(SUBJECTS[name].classes["en"], theirs, strict=True):
         assert ours.lower() in re.split("[/ -]+", known.lower()) or ours.lower() in known.lower()
 
@@ -63,7 +62,9 @@ def test_a_folder_brings_its_own_words(tmp_path, monkeypatch):
     assert (found.name, found.item) == (GOOD["name"], GOOD["item"])
     assert found.classes == {"id": tuple("abcdefghij"), "en": tuple("klmnopqrst")}
     assert "Huruf saya" in found.about["id"] and "k, l, m" in found.about["en"]
-    assert not found.cite and not found.apart and not found.alike, "nothing is supposed of them before measuring"
+    assert not found.cite and not found.distinct_pair and not found.confusable_classes, (
+        "nothing is supposed of them before measuring"
+    )
     (tmp_path / "data").mkdir()
     lay(tmp_path / "data", GOOD)
     assert subject.find("./data") == found, "a relative path counts from the project"
@@ -105,6 +106,7 @@ MISTAKES = {
     "a bar": (f"classes: {{id: {TEN}, en: ['a|', b, c, d, e, f, g, h, i, j]}}", "classes: en: found 'a|', allowed are"),
     "an empty name": (f"item: {{id: '', en: b}}\nclasses: {{id: {TEN}, en: {TEN}}}", "item: id: found '', allowed are"),
     "no YAML": ("classes: [a", "is not YAML: while parsing"),
+    "a language twice": (f"classes: {{id: {TEN}, id: {TEN}}}", "is not YAML: found the key 'id' twice"),
     "no text": (b"\xff\xfe\x00", "is not YAML: "),
 }
 

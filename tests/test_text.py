@@ -16,7 +16,8 @@ from PIL import Image
 
 from cae_lib import citations, claims, text
 from cae_lib.claims import Claim, ClaimError
-from cae_lib.config import ConfigError, UserError
+from cae_lib.config import ConfigError
+from cae_lib.files import UserError
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
 from cae_lib.text import Page
@@ -308,7 +309,7 @@ sharp:
         (("0.75", "true"), r"sharp: threshold: found True; allowed is a number"),
         (("0.75", "0.75\n  unit: metre"), r"sharp: unit: found 'metre'; allowed are"),
         (("sharp:", "- sharp:"), r"claims\.yml"),
-        (("sharp:", "sharp: ["), r"cannot be read"),
+        (("sharp:", "sharp: ["), r"is not YAML: "),
     ],
 )
 def test_a_mistake_in_the_claims_is_told_with_its_place(tmp_path, change, told):

@@ -1,6 +1,7 @@
 """Training: the same bits for a seed, also when stopped and resumed; no look at the test images; faults are told."""
 
 import dataclasses
+import inspect
 import math
 import os
 import signal
@@ -12,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from cae_lib import training
-from cae_lib.config import ConfigError, UserError
+from cae_lib.config import ConfigError
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run, RunError
 from cae_lib.training import Interrupted, TrainingError, train
@@ -216,13 +217,6 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tiny, tiny
     assert not (tmp_path / "r").exists()
 
 
-def test_a_device_that_is_not_there_is_named_with_those_that_are():
-    if torch.cuda.is_available():
-        pytest.skip("this machine has CUDA")
-    with pytest.raises(UserError, match=r"device: found 'cuda', but this machine has .*cpu"):
-        training.choose_device("cuda")
-
-
 def test_bfloat16_computes_and_the_weights_stay_float32(tiny, tiny_data, tmp_path):
     run = train(dataclasses.replace(tiny, precision="bfloat16"), tiny_data, Run(tmp_path))
     assert {p.dtype for p in run.model().parameters()} == {torch.float32}
@@ -230,9 +224,8 @@ def test_bfloat16_computes_and_the_weights_stay_float32(tiny, tiny_data, tmp_pat
 
 
 def test_the_training_loop_fits_a_screen():
-    import inspect
-
-    assert len(inspect.getsource(training.fit).splitlines()) <= 80
+    lines = inspect.getsource(training.fit).splitlines()  # notebook 01 shows them
+    assert len(lines) <= 80 and max(map(len, lines)) <= 80
 
 
 def test_data_of_any_order_is_seen_once_an_epoch(tiny):

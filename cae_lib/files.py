@@ -1,0 +1,132 @@
+"""What every part needs of the disk: the project's folder, whole files or none, strict YAML, locks.
+
+`UserError` stands here too: most of the mistakes that it tells were found in a file.
+"""
+
+import errno
+import os
+import socket
+import time
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one message; a notebook shows the message alone, without a traceback."""
+
+    def _render_traceback_(self):  # the hook that IPython asks for
+        return [f"{type(self).__name__}: {self}"]
+
+
+class FileError(UserError):
+    """A file that cannot be read, written or locked, or does not hold what it should."""
+
+
+class FileBusy(FileError):
+    """Another process holds the lock."""
+
+
+def project_path(path: str | Path) -> Path:
+    """`path`, where a relative one counts from the project's folder when we stand inside it, else from here."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "cae_lib" / "config.py").is_file():
+            return folder / path
+    return here / path
+
+
+def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:
+    """Write `path` whole or not at all, keeping what it held as `former`; left alone when it holds `content` already.
+
+    Raises `FileError`, naming the file and the space needed, where the disk is full, and the reason where it may not
+    be written: nothing is lost then.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    if path.is_file() and path.read_bytes() == content:
+        return  # the unchanged time stamp tells make that nothing needs to be made anew
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if former and path.is_file():
+            path.replace(former)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise FileError(f"{path}: cannot be written ({error.strerror}); what was there before is whole") from None
+        raise FileError(
+            f"{path}: no space for its {len(content) / 1e6:.1f} MB ({error.strerror}). What was there before is "
+            f"whole; make space and give the same command again"
+        ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+class _UniqueKeys:
+    """A loader that refuses a mapping with one key twice, of which PyYAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor):
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.MarkedYAMLError(problem=f"found the key {key.value!r} twice", problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+class _Typed(_UniqueKeys, yaml.SafeLoader):
+    """Numbers, truth values and dates become Python's."""
+
+
+class _Texts(_UniqueKeys, yaml.BaseLoader):
+    """Every value stays the text that was typed."""
+
+
+def read_yaml(path: Path, typed: bool = True):
+    """What a YAML file in UTF-8 holds; without `typed`, every value as the text that was typed.
+
+    Raises `FileError`, in one line with the file and, where there is one, the line and the key: a file that cannot be
+    read, that is not YAML, or that has one key twice.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Typed if typed else _Texts)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
+        raise FileError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def lock(path: Path, wait: bool = False) -> AbstractContextManager:
+    """Hold the lock file `path`, until the `with` statement that is given it ends; `wait` for another holder to end.
+
+    Raises `FileBusy`, naming the holder, where another process holds it, and `FileError` where its folder cannot be
+    written to or its file system has no locks. The kernel drops the lock with its holder, however it dies: there are
+    no stale locks to clean up.
+    """
+    holder = path.with_name(f"{path.name}.holder")  # a file of its own: on Windows a locked one cannot be read
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path, fallback_to_soft=False).acquire(blocking=wait)
+    except Timeout:
+        named = holder.read_text(encoding="utf-8") if holder.is_file() else ""
+        raise FileBusy(f"{path.parent} is being written by {named or 'another process'}") from None
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or error
+        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+            raise FileError(f"{path.parent}: its file system has no locks ({why}); name a folder on another") from None
+        raise FileError(f"{path.parent} cannot be written to ({why}); name another one") from None
+    if not wait:  # who does not wait is told by whom it was forestalled
+        with suppress(OSError):
+            text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}"
+            holder.write_text(text, encoding="utf-8")
+    return held

@@ -1,0 +1,62 @@
+"""`machine`: what is chosen for each device, and that what is switched on is switched off again."""
+
+import platform
+
+import pytest
+import torch
+
+from cae_lib import machine
+from cae_lib.files import UserError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def there(monkeypatch):
+    """Sets which devices the machine has beside the CPU."""
+
+    def have(*names):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
+
+    return have
+
+
+def test_auto_takes_cuda_then_mps_then_the_cpu(there):
+    for names, chosen in ((("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")):
+        there(*names)
+        assert machine.choose_device("auto").type == chosen and machine.choose_device("cpu").type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_named_with_those_that_are(there):
+    there("mps")
+    with pytest.raises(UserError, match=r"device: found 'cuda', but this machine has mps, cpu"):
+        machine.choose_device("cuda")
+
+
+@pytest.mark.parametrize(("flags", "chosen"), [("fma avx512_bf16 amx", torch.bfloat16), ("fma avx2", torch.float32)])
+def test_auto_precision_is_what_the_processor_multiplies(monkeypatch, flags, chosen):
+    monkeypatch.setattr(machine, "_lines", lambda path, start: [f"flags : {flags}"])
+    assert machine.choose_precision("auto", CPU) == chosen
+    assert machine.choose_precision("float32", CPU) == torch.float32
+    assert machine.choose_precision("bfloat16", CPU) == torch.bfloat16
+
+
+def test_channels_stand_last_for_a_gpu_only():
+    assert machine.choose_layout(CUDA) is torch.channels_last
+    assert machine.choose_layout(CPU) is torch.contiguous_format
+
+
+def test_deterministic_algorithms_are_as_before_afterwards_also_after_an_error():
+    before = torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(ZeroDivisionError), machine.deterministic(CPU):
+        assert torch.are_deterministic_algorithms_enabled()
+        _ = 1 / 0
+    assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_provenance_says_what_this_machine_is():
+    facts = machine.provenance(CPU, torch.bfloat16)
+    assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "bfloat16", torch.get_num_threads())
+    assert facts["versions"]["torch"] == torch.__version__ and facts["versions"]["python"] == platform.python_version()
+    assert facts["processor"] and facts["system"] == platform.platform()
