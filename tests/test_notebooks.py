@@ -13,9 +13,10 @@ import execute
 import nbformat
 import pytest
 
-from cae_lib import claims, text
 from cae_lib.run import Run
 from cae_lib.training import train
+from report import claims
+from report.page import Page
 from tests.conftest import ROOT, TINY
 
 CHAPTERS = sorted(
@@ -84,9 +85,9 @@ def test_the_verdicts_of_the_run_are_complete_and_agree_with_their_thresholds(sm
 
 
 def test_each_verdict_of_the_report_can_come_out_both_ways(smoke_build, monkeypatch):
-    monkeypatch.setattr(text, "display", lambda *_, **__: None)
+    monkeypatch.setattr("report.page.display", lambda *_, **__: None)
     for verdict in Run("runs/smoke").metrics["verdicts"]:
-        page, threshold = text.Page("en", verdict["notebook"]), verdict["threshold"]
+        page, threshold = Page("en", verdict["notebook"]), verdict["threshold"]
         claim, _, _ = page.claim_of(verdict)
         computed = threshold if isinstance(claim.threshold, dict) else None
         for value in (threshold - 1, threshold + 1, float("nan")):

@@ -15,7 +15,8 @@ from cae_lib import plots
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder, shape_walk
 from cae_lib.subject import SUBJECTS
-from cae_lib.words import number, numerals, terms, word
+from report.numbers import number, numerals
+from report.words import terms, word
 
 LANGS = ("id", "en")
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ import pytest
 import translations
 import yaml
 
-from cae_lib import citations, claims, words
 from cae_lib.config import Config
+from report import citations, claims, words
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -23,8 +23,9 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "words", "citations", "claims")
-ORDER += ("text", "plots", "explore", "prefork", "sweep", "__main__")
+ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "prefork", "sweep")
+ORDER += ("__main__",)
+REPORT = ("report.words", "report.numbers", "report.citations", "report.claims", "report.page")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
@@ -37,14 +38,25 @@ KNOWS_NOTHING_OF = {
     "training": DRAWING | NOTEBOOK_TOOLS,
     "metrics": FILES | DRAWING | NOTEBOOK_TOOLS | {"torch"},
     "latent": DRAWING | NOTEBOOK_TOOLS,
-    "words": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "citations": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "claims": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "text": {"torch"},
     "plots": FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"},
     "explore": DRAWING | NOTEBOOK_TOOLS,
+    "report.words": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.numbers": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.citations": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.claims": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.page": {"torch"},
 }
-MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "cae_lib").glob("*.py")}
+
+
+def modules(folder: Path, within: Path) -> dict[str, ast.Module]:
+    """The modules of a package by their names, counted from `within`; a package's own is its `__init__`."""
+    files = sorted(folder.rglob("*.py"))
+    names = (".".join(path.relative_to(within).with_suffix("").parts) for path in files)
+    return dict(zip(names, (ast.parse(path.read_text(encoding="utf-8")) for path in files), strict=True))
+
+
+CORE = modules(ROOT / "cae_lib", ROOT / "cae_lib")
+MODULES = CORE | modules(ROOT / "book" / "report", ROOT / "book")
 
 
 def committed() -> list[Path]:
@@ -72,11 +84,13 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def test_imports_run_one_way():
-    assert set(MODULES) - {"__init__"} <= set(ORDER), "each module has its place in the order"
-    assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(MODULES)
+    assert set(CORE) - {"__init__", "plots", "explore"} <= set(ORDER), "each module has its place in the order"
+    assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(CORE)
+    assert {name for name in MODULES if name.startswith("report.")} - {"report.__init__"} == set(REPORT)
+    order = [*ORDER, *REPORT, "plots", "explore"]
     for name, tree in MODULES.items():
-        ours = {i.split(".")[1] for i in imported(tree) if i.startswith("cae_lib.")} & set(ORDER)
-        above = set(ORDER[: ORDER.index(name)]) if name in ORDER else set()
+        ours = {i.removeprefix("cae_lib.") for i in imported(tree)} & set(order)
+        above = set(order[: order.index(name)]) if name in order else set()
         assert ours <= above, f"{name}.py imports {sorted(ours - above)}, which stand below it"
 
 
@@ -87,7 +101,7 @@ def test_a_module_knows_nothing_of_what_is_not_its_own(name):
 
 
 def test_configuration_and_words_load_without_torch():
-    code = "import sys, cae_lib.config, cae_lib.text, cae_lib.claims; print('torch' in sys.modules)"
+    code = "import sys, cae_lib.config, report.page, report.claims; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
@@ -106,7 +120,8 @@ def test_nothing_is_done_at_import():
             main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
             assert isinstance(node, allowed) or main, f"{name}.py does something when imported: line {node.lineno}"
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.Global)], f"{name}.py has global state"
-    assert len(MODULES["__init__"].body) == 1, "__init__.py holds a docstring and no re-exports"
+    for name in ("__init__", "report.__init__"):
+        assert len(MODULES[name].body) == 1, f"{name}.py holds a docstring and no re-exports"
 
 
 def test_the_catalogues_have_the_same_terms_and_every_one_that_is_asked_for():
@@ -170,7 +185,7 @@ def test_every_dependency_is_pinned_once():
 
 def test_what_the_code_imports_is_asked_for():
     distributions = importlib.metadata.packages_distributions()
-    ours = {"cae_lib", "tests", *(path.stem for path in ROOT.glob("book/**/*.py"))}
+    ours = {"cae_lib", "report", "tests", *(path.stem for path in ROOT.glob("book/**/*.py"))}
     for folder in ("cae_lib", "book", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             roots = {i.split(".")[0] for i in imported(ast.parse(path.read_text(encoding="utf-8")))}

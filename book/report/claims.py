@@ -11,7 +11,7 @@ import yaml
 
 from cae_lib.config import UserError
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "claims.yml"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "claims.yml"
 RULES = (">=", "<=", ">", "<")
 UNITS = ("", "%", "points", "dB", "MB")
 
