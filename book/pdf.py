@@ -26,7 +26,7 @@ from PIL import Image, ImageColor
 from pypdf import PdfReader
 from sources import BOOK, BookError, languages, pages
 
-from cae_lib.plots import PAPER
+from report.plots.style import PAPER
 from report.words import translator
 
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters

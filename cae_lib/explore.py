@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from cae_lib import latent
 from cae_lib.data import Dataset
 from cae_lib.model import KERNEL, PADDING, STRIDE, ConvAutoencoder
-from cae_lib.plots import CLASS_COLOURS, INK, PAPER
 from cae_lib.run import Run, write_atomic
+from report.plots.style import CLASS_COLOURS, INK, PAPER
 
 COLUMNS = 50  # of images in the picture
 MARKERS = (
