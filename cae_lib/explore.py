@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
-from cae_lib import latent
+from cae_lib import metrics
 from cae_lib.data import Dataset
 from cae_lib.model import KERNEL, PADDING, STRIDE, ConvAutoencoder
 from cae_lib.run import Run, write_atomic
@@ -169,10 +169,10 @@ def middles(points: np.ndarray, labels: np.ndarray) -> dict[int, int]:
 
 def export(run: Run, dataset: Dataset, points: np.ndarray) -> dict[str, bytes]:
     """The two files by name: the first len(points) test images, `points` (N, 2) their places on the map."""
-    model, z, count = run.model(), latent.codes(run, dataset), len(points)
+    model, z, count = run.model(), metrics.codes(run, dataset), len(points)
     codes, labels = z["test"][:count], dataset.test_labels[:count].numpy()
     images = dataset.test_images[:count, 0].numpy()
-    errors = np.square(latent.decode(model, codes) - images / np.float32(255)).mean(axis=(1, 2))
+    errors = np.square(metrics.decode(model, codes) - images / np.float32(255)).mean(axis=(1, 2))
     mean, axes, spread = gaussian(z["train"])
     places = points / np.abs(points).max()
     told = dict(

@@ -25,7 +25,7 @@ import yaml
 from cae_lib.config import Config, ConfigError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256, write_atomic
 
-CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
+CODE = ("data", "model", "training", "metrics")  # the modules that decide a point's result
 KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
 GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
 

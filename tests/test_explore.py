@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from cae_lib import data, explore, latent
+from cae_lib import data, explore, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
@@ -59,7 +59,7 @@ def random_codes(model, count=100):
 def test_folding_batchnorm_changes_no_image(model):
     z = random_codes(model)
     drawn = explore.decode(explore.fold(model.decoder), z, model.sizes[::-1])
-    np.testing.assert_allclose(drawn, latent.decode(model, z), atol=1e-5)
+    np.testing.assert_allclose(drawn, metrics.decode(model, z), atol=1e-5)
 
 
 def test_folding_leaves_the_model_as_it_is():
@@ -115,7 +115,7 @@ def test_the_reports_export_is_light_and_the_same_each_time(monkeypatch):
     images, labels = data.synthetic(2000, 28, seed=0)
     images = torch.from_numpy(np.where(images > 0, rng.integers(1, 256, images.shape), 0).astype(np.uint8))
     codes = dict.fromkeys(("train", "test"), rng.standard_normal((2000, 64)).astype(np.float32))
-    monkeypatch.setattr(latent, "codes", lambda *_: codes)
+    monkeypatch.setattr(metrics, "codes", lambda *_: codes)
     dataset = SimpleNamespace(test_images=images, test_labels=torch.from_numpy(labels))
     files = explore.export(SimpleNamespace(model=model_of), dataset, rng.standard_normal((2000, 2)))
     assert set(files) == {"data.js", "images.png"} and 1e6 < sum(map(len, files.values())) <= 2.5e6
@@ -139,7 +139,7 @@ def test_any_architecture_draws_the_same_pixels_as_pytorch(browser, model):
     z = random_codes(model, 30)
     with browser.new_page() as tab:
         drawn = evaluate(tab, DECODE, [explore.portable(model), z.tolist()])
-    wanted = latent.decode(model, z).reshape(len(z), -1)
+    wanted = metrics.decode(model, z).reshape(len(z), -1)
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).max() <= 2 / 255
     assert wanted.std(axis=0).max() > 0.05, "images that differ"
 
@@ -204,7 +204,7 @@ def tab(opened):
 def trained(smoke_build):
     """What the instrument should show: the model, all training codes, and the codes of the map's images."""
     dataset = data.load(RUN.config)
-    codes = latent.codes(RUN, dataset)
+    codes = metrics.codes(RUN, dataset)
     return SimpleNamespace(model=RUN.model(), train=codes["train"], z=codes["test"])
 
 
@@ -242,7 +242,7 @@ def test_the_page_draws_the_codes_of_the_test_images_and_codes_far_out_like_pyto
     z = np.concatenate([trained.z[:300], far])
     script = "(codes) => codes.map((z) => Array.from(makeDecoder(exploreData.decoder)(Float32Array.from(z))))"
     images = np.array(tab.evaluate(script, z.tolist())).reshape(len(z), RUN.config.image_size, -1)
-    assert np.abs(images - latent.decode(trained.model, z)).max() <= 2 / 255
+    assert np.abs(images - metrics.decode(trained.model, z)).max() <= 2 / 255
 
 
 def test_the_keyboard_finds_another_image_on_the_map_and_says_so(tab, trained):
@@ -253,7 +253,7 @@ def test_the_keyboard_finds_another_image_on_the_map_and_says_so(tab, trained):
     seen = int(tab.get_attribute("#explore-original", "data-image"))
     name, error = tab.inner_text("#explore-name"), tab.inner_text("#explore-error")
     assert str(seen) != before and error.startswith("Error (MSE) 0.0")
-    assert_same(drawn(tab, "reconstruction"), latent.decode(trained.model, trained.z[[seen]])[0])
+    assert_same(drawn(tab, "reconstruction"), metrics.decode(trained.model, trained.z[[seen]])[0])
     tab.wait_for_function("document.getElementById('explore-status').textContent.includes('MSE')")
     assert tab.inner_text("#explore-status").startswith(name)
     tab.keyboard.press("Enter")
@@ -280,14 +280,14 @@ def test_the_pad_mixes_codes_at_a_corner_in_the_middle_and_under_the_hand(tab, t
     tab.focus("#explore-pad")
     for key, code in (("2", z[1]), ("0", z.mean(axis=0))):
         tab.keyboard.press(key)
-        assert_same(drawn(tab), latent.decode(trained.model, code[None])[0])
+        assert_same(drawn(tab), metrics.decode(trained.model, code[None])[0])
     tab.locator("#explore-pad").scroll_into_view_if_needed()
     box = tab.locator("#explore-pad svg").bounding_box()
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.mouse.down()
     tab.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] + 50)  # beyond the edge B to C, above B's half
     tab.mouse.up()
-    assert_same(drawn(tab), latent.decode(trained.model, (0.75 * z[1] + 0.25 * z[2])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.75 * z[1] + 0.25 * z[2])[None])[0])
     assert tab.locator(".explore-share").all_inner_texts() == ["0%", "75%", "25%"]
 
 
@@ -299,11 +299,11 @@ def test_four_images_mix_bilinearly_and_two_on_a_line(tab, trained):
     tab.focus("#explore-pad")
     tab.keyboard.press("4")
     tab.keyboard.press("ArrowLeft")
-    assert_same(drawn(tab), latent.decode(trained.model, (0.05 * z[2] + 0.95 * z[3])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.05 * z[2] + 0.95 * z[3])[None])[0])
     for _ in range(2):
         tab.locator(".explore-chosen button").first.click()
     tab.keyboard.press("ArrowRight")
-    assert_same(drawn(tab), latent.decode(trained.model, (0.45 * z[2] + 0.55 * z[3])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.45 * z[2] + 0.55 * z[3])[None])[0])
 
 
 def test_a_slider_moves_along_its_principal_axis(tab, trained):
@@ -311,7 +311,7 @@ def test_a_slider_moves_along_its_principal_axis(tab, trained):
     _, axes, spread = explore.gaussian(trained.train)
     tab.focus("#explore-axis-2")
     tab.keyboard.press("End")
-    assert_same(drawn(tab), latent.decode(trained.model, (start + 3 * spread[1] * axes[1])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (start + 3 * spread[1] * axes[1])[None])[0])
     assert tab.get_attribute("#explore-axis-2", "aria-valuetext") == "+3.0 sd"
 
 

@@ -13,6 +13,7 @@ import pytest
 import translations
 import yaml
 
+from cae_lib import sweep
 from cae_lib.config import Config
 from report import citations, claims, words
 
@@ -23,9 +24,13 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "prefork", "sweep")
+ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "prefork", "sweep")
 ORDER += ("__main__",)
-REPORT = ("report.words", "report.numbers", "report.citations", "report.claims", "report.page")
+# The measures stand first: they use nothing of the report's, so their folder is all that `Run.cached` has to know.
+REPORT = ("report.measures.neighbours", "report.measures.codes", "report.measures.anomalies")
+REPORT += ("report.measures.compression", "report.measures.paths", "report.measures.probes")
+REPORT += ("report.measures.reconstruction", "report.measures.__init__")
+REPORT += ("report.words", "report.numbers", "report.citations", "report.claims", "report.page")
 REPORT += ("report.plots.style", "report.plots.images", "report.plots.model", "report.plots.training")
 REPORT += ("report.plots.errors", "report.plots.detection", "report.plots.compression", "report.plots.maps")
 REPORT += ("report.plots.sweeps", "report.plots.__init__")
@@ -39,8 +44,7 @@ KNOWS_NOTHING_OF = {
     "model": FILES | DRAWING | NOTEBOOK_TOOLS,
     "run": DRAWING | NOTEBOOK_TOOLS,
     "training": DRAWING | NOTEBOOK_TOOLS,
-    "metrics": FILES | DRAWING | NOTEBOOK_TOOLS | {"torch"},
-    "latent": DRAWING | NOTEBOOK_TOOLS,
+    "metrics": FILES | DRAWING | NOTEBOOK_TOOLS,
     "explore": DRAWING | NOTEBOOK_TOOLS,
     "report.words": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
     "report.numbers": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
@@ -49,6 +53,7 @@ KNOWS_NOTHING_OF = {
     "report.page": {"torch"},
 }
 PLOTS_KNOW_NOTHING_OF = FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"}
+MEASURES_KNOW_NOTHING_OF = FILES - {"io"} | DRAWING | NOTEBOOK_TOOLS  # a codec writes into memory
 
 
 def modules(folder: Path, within: Path) -> dict[str, ast.Module]:
@@ -61,6 +66,7 @@ def modules(folder: Path, within: Path) -> dict[str, ast.Module]:
 CORE = modules(ROOT / "cae_lib", ROOT / "cae_lib")
 MODULES = CORE | modules(ROOT / "book" / "report", ROOT / "book")
 KNOWS_NOTHING_OF |= {name: PLOTS_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.plots.")}
+KNOWS_NOTHING_OF |= {name: MEASURES_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.measures.")}
 
 
 def committed() -> list[Path]:
@@ -113,9 +119,19 @@ def test_configuration_and_words_load_without_torch():
 def test_metrics_open_no_file_and_plots_neither_show_nor_save():
     calls = {name: [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)] for name, tree in MODULES.items()}
     named = {name: {getattr(f, "id", getattr(f, "attr", None)) for f in found} for name, found in calls.items()}
-    assert not named["metrics"] & {"open", "load", "save", "savez", "print"}
+    for name in ("metrics", *(name for name in MODULES if name.startswith("report.measures."))):
+        in_memory = {"open", "save"} if name.endswith("compression") else set()  # a codec's file
+        assert not named[name] & {"open", "load", "save", "savez", "print"} - in_memory, name
     for name in (name for name in MODULES if name.startswith("report.plots.")):
         assert not named[name] & {"open", "show", "savefig", "display", "print"}, name
+
+
+def test_what_decides_the_result_of_a_sweeps_point_is_in_its_fingerprint():
+    decides = {i for _, tree in code_of("en/point") for i in imported(tree) if i.split(".")[0] in ("cae_lib", "report")}
+    decides -= {"cae_lib", "cae_lib.config", "cae_lib.config.notebook_config", "cae_lib.run", "cae_lib.run.Run"}
+    assert decides - {"report.page", "report.page.Page"} == {f"cae_lib.{name}" for name in sweep.CODE} - {
+        "cae_lib.model"
+    }
 
 
 def test_nothing_is_done_at_import():
@@ -125,7 +141,7 @@ def test_nothing_is_done_at_import():
             main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
             assert isinstance(node, allowed) or main, f"{name}.py does something when imported: line {node.lineno}"
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.Global)], f"{name}.py has global state"
-    for name in ("__init__", "report.__init__"):
+    for name in ("__init__", "report.__init__", "report.measures.__init__"):
         assert len(MODULES[name].body) == 1, f"{name}.py holds a docstring and no re-exports"
 
 
