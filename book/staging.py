@@ -137,7 +137,7 @@ def stage_live(name: str, run: Path, folder: Path) -> None:
     if not (run / name).is_dir():
         raise BookError(f"{run} holds no {name}/ for the page that shows it; `make report` makes it")
     shutil.copytree(run / name, folder)
-    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True)
+    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     shutil.copy(resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js", folder)
 
 
