@@ -16,7 +16,7 @@ VENV    ?= .venv
 MAKEFLAGS += --no-print-directory --jobs=$(JOBS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
-export VENV PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+export VENV PYTHONPATH := $(CURDIR):$(CURDIR)/book$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 PROFILES := $(basename $(notdir $(wildcard notebooks/params/*.yml)))
 ifeq ($(filter $(PROFILE),$(PROFILES)),)
@@ -40,7 +40,7 @@ NAMES   := $(foreach page,$(filter-out 09_sweep,$(PAGES)),$(if $(wildcard notebo
 # A sweep that has finished under this profile has a page; SWEEPS= leaves them out.
 SWEEPS  := $(foreach file,$(wildcard runs/sweeps/*/sweep.json),$(shell grep -q '"profile": "$(PROFILE)"' $(file) && \
   grep -q '"failed": {}' $(file) && basename $(dir $(file))))
-LIB     := $(wildcard cae_lib/*.py)
+LIB     := $(wildcard cae_lib/*.py book/report/*.py book/report/*/*.py book/explore/*.py)
 TRAINER := $(addprefix cae_lib/,$(addsuffix .py,__main__ config data fetch files machine model run subject training))
 PRINT   := $(addprefix book/,pdf.py paging.py print.css)
 BOOK    := $(filter-out $(PRINT),$(shell find book -type f -not -path '*/__pycache__/*' -not -path 'book/pictures*' -not -name execute.py -not -name summary.py))

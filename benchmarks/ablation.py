@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cae_lib import data, latent, machine, metrics, model, training
+from cae_lib import data, machine, metrics, model, training
 from cae_lib.config import Config
 
 TABLE = Path(__file__).with_name("ablation.csv")
@@ -89,7 +89,7 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
         net = average
     seconds = time.perf_counter() - begun
     mse = training.mse(net, dataset.validation_images)
-    codes = [latent.encode(net, images) for images in (dataset.train_images, dataset.validation_images)]
+    codes = [metrics.encode(net, images) for images in (dataset.train_images, dataset.validation_images)]
     knn = metrics.knn_accuracy(codes[0], dataset.train_labels.numpy(), codes[1], dataset.validation_labels.numpy())
     parameters = sum(p.numel() for p in net.parameters())
     return dict(validation_mse=round(mse, 6), knn=round(knn, 4), parameters=parameters, seconds=round(seconds))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from cae_lib import data, latent, metrics, training
+from cae_lib import data, metrics, training
 from cae_lib.files import UserError
 from cae_lib.run import Run
 
@@ -27,7 +27,7 @@ def measure(run: Run) -> dict:
     dataset = data.load(config)
     file = torch.cat([dataset.train_images, dataset.validation_images])
     labels = torch.cat([dataset.train_labels, dataset.validation_labels])
-    codes = [latent.encode(model, images) for images in (file, dataset.test_images)]
+    codes = [metrics.encode(model, images) for images in (file, dataset.test_images)]
     knn = metrics.knn_accuracy(codes[0], labels.numpy(), codes[1], dataset.test_labels.numpy())
     test_mse = training.mse(model, dataset.test_images)
     return dict(seed=config.seed, epochs=config.epochs, test_mse=round(test_mse, 6), knn_accuracy=round(float(knn), 4))

@@ -18,7 +18,7 @@ from sources import BOOK, BookError, contents, find_sources, languages, pages, r
 from staging import CARD_PAGE, stage_edition
 
 from cae_lib.files import UserError, write_atomic
-from cae_lib.words import translator
+from report.words import translator
 
 
 def main(argv: list[str] | None = None) -> None:

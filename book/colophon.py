@@ -10,7 +10,8 @@ from publish import bibtex, citation, own_citation
 from sources import BOOK, title, words_of
 
 from cae_lib.config import FAMILY, Config
-from cae_lib.words import number, say, translator
+from report.numbers import number
+from report.words import say, translator
 
 
 def run_note(lang: str, run: dict) -> dict | None:

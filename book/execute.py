@@ -42,7 +42,7 @@ def main() -> int:
     profile |= dict(text.split("=", 1) for text in options.set)
     known = papermill.inspect_notebook(str(options.source))
     values = {name: value for name, value in profile.items() if name in known}
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), str(ROOT / "book"), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the kernel inherits it, wherever it stands
     try:
         with tempfile.TemporaryDirectory() as sockets:

@@ -1,4 +1,4 @@
-"""The special outputs of a notebook (figure, table, tell, verdict …: see cae_lib/text.py) as MyST."""
+"""The special outputs of a notebook (figure, table, tell, verdict …: see book/report/page.py) as MyST."""
 
 import base64
 from pathlib import Path
@@ -7,17 +7,17 @@ import jinja2
 from publish import shrink
 from sources import BOOK
 
-from cae_lib.citations import to_myst
-from cae_lib.words import translator
+from report.citations import to_myst
+from report.words import translator
 
 
 def kind(output) -> str | None:
-    """What a special output is: figure, table, tell, verdict … (see cae_lib/text.py); None for any other."""
+    """What a special output is: figure, table, tell, verdict … (see book/report/page.py); None for any other."""
     return output.get("metadata", {}).get("report", {}).get("kind")
 
 
 def myst(output, figures: Path) -> str:
-    """One output of the contract (see cae_lib/text.py) as MyST; "" for what the book says by other means."""
+    """One output of the contract (see book/report/page.py) as MyST; "" for what the book says by other means."""
     report, data = output.metadata["report"], output.data
     if report["kind"] == "figure":
         size = output.metadata["image/png"]

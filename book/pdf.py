@@ -26,8 +26,8 @@ from PIL import Image, ImageColor
 from pypdf import PdfReader
 from sources import BOOK, BookError, languages, pages
 
-from cae_lib.plots import PAPER
-from cae_lib.words import translator
+from report.plots.style import PAPER
+from report.words import translator
 
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine

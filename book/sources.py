@@ -9,7 +9,7 @@ sys.path.insert(0, str(BOOK.parent))
 from cae_lib import subject  # noqa: E402
 from cae_lib.config import Config  # noqa: E402
 from cae_lib.files import read_yaml  # noqa: E402
-from cae_lib.words import say, translator  # noqa: E402
+from report.words import say, translator  # noqa: E402
 
 TITLE = "A convolutional autoencoder on {dataset}"
 

@@ -1,6 +1,6 @@
 """Stage one edition: from executed notebooks and prose pages, what Jupyter Book reads.
 
-Cells that only serve the notebook go, outputs of the contract (see cae_lib/text.py) become MyST.
+Cells that only serve the notebook go, outputs of the contract (see book/report/page.py) become MyST.
 """
 
 import base64
@@ -25,8 +25,8 @@ from publish import card, citation
 from sources import BOOK, BookError, title
 from traitlets.config import Config as Settings
 
-from cae_lib.citations import to_myst
-from cae_lib.words import messages, translator
+from report.citations import to_myst
+from report.words import messages, translator
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
 NOT_SHOWN = {"parameters", "injected-parameters", "remove-cell"}
@@ -137,7 +137,7 @@ def stage_live(name: str, run: Path, folder: Path) -> None:
     if not (run / name).is_dir():
         raise BookError(f"{run} holds no {name}/ for the page that shows it; `make report` makes it")
     shutil.copytree(run / name, folder)
-    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True)
+    shutil.copytree(BOOK / name, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     shutil.copy(resources.files("bokeh") / "server" / "static" / "js" / "bokeh.min.js", folder)
 
 

@@ -7,6 +7,7 @@ import ast
 import csv
 import hashlib
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -20,6 +21,8 @@ import torch
 from cae_lib.config import Config
 from cae_lib.files import FileBusy, FileError, UserError, lock, project_path, write_atomic
 from cae_lib.model import ConvAutoencoder
+
+MEASURES = Path(__file__).resolve().parents[1] / "book" / "report" / "measures"  # what notebooks compute with
 
 
 class RunError(UserError):
@@ -187,8 +190,11 @@ class Run:
             self._write_json("metrics.json", {**numbers, "verdicts": merged})
 
     def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
-        """`compute()`, done once for these weights, this code and `inputs`: kept in NAME.npz and read back."""
-        facts = [self.provenance["weights_sha256"], code_sha256("data", "model", "latent", "metrics"), inputs]
+        """`compute()`, done once for these weights, this code and `inputs`: kept in NAME.npz and read back.
+
+        The code is the modules of cae_lib that compute, and all of book/report/measures.
+        """
+        facts = [self.provenance["weights_sha256"], code_sha256("data", "model", "metrics", MEASURES), inputs]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
         path = self.path / f"{name}.npz"
         if path.is_file():
@@ -234,11 +240,15 @@ def _settled(before: dict, found: dict) -> dict:
     return {n: a if isinstance(a, float) and math.isclose(a, b, rel_tol=1e-6) else b for n, (a, b) in pairs.items()}
 
 
-def code_sha256(*modules: str) -> str:
-    """Fingerprint of these modules of cae_lib; comments, docstrings and layout do not count."""
+def code_sha256(*modules: str | Path) -> str:
+    """Fingerprint of modules of cae_lib, by name, and of all in a folder; comments, docstrings and layout do not count.
+
+    A folder is named by its path, not imported: the core does not depend on it, and it may be missing.
+    """
     digest = hashlib.sha256()
-    for name in modules:
-        tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    files = (sorted(m.glob("*.py")) if isinstance(m, Path) else [Path(__file__).parent / f"{m}.py"] for m in modules)
+    for path in itertools.chain.from_iterable(files):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]

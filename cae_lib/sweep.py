@@ -26,7 +26,7 @@ from cae_lib.config import Config, ConfigError
 from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
 from cae_lib.run import Run, RunBusy, code_sha256
 
-CODE = ("data", "model", "training", "metrics", "latent")  # the modules that decide a point's result
+CODE = ("data", "model", "training", "metrics")  # the modules that decide a point's result
 KEYS = ("title", "notebook", "fixed", "grid", "points", "seeds", "metrics")
 GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import ndimage
 from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
@@ -46,6 +48,26 @@ def tiny() -> Config:
 @pytest.fixture
 def tiny_data(tiny) -> data.Dataset:
     return data.load(tiny)
+
+
+def noisy_pair(count=6, size=28, noise=0.1, seed=0):
+    """Smooth images in [0, 1] and a copy that overshoots, as a PCA's reconstruction does."""
+    rng = np.random.default_rng(seed)
+    x = ndimage.gaussian_filter(rng.random((count, size, size)), (0, 2, 2))
+    x = (x - x.min()) / (x.max() - x.min())
+    return x, x + rng.normal(0, noise, x.shape)
+
+
+def labelled_points(count=60, width=5, classes=4, seed=0):
+    """Points (count, width) in classes that overlap, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, count)
+    return rng.normal(size=(count, width)) + 1.5 * labels[:, None], labels
+
+
+def by_distance(reference, query):
+    """Indices of reference, nearest first, for each query: the definition, nothing clever."""
+    return np.argsort([[np.sqrt(((q - r) ** 2).sum()) for r in reference] for q in query], axis=1, kind="stable")
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from cae_lib import data, explore, latent
+from cae_lib import data, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
+from explore import export
 from tests.conftest import ROOT
 
 SCRIPT = ROOT / "book" / "explore" / "decoder.js"
@@ -58,20 +59,20 @@ def random_codes(model, count=100):
 @each_architecture
 def test_folding_batchnorm_changes_no_image(model):
     z = random_codes(model)
-    drawn = explore.decode(explore.fold(model.decoder), z, model.sizes[::-1])
-    np.testing.assert_allclose(drawn, latent.decode(model, z), atol=1e-5)
+    drawn = export.decode(export.fold(model.decoder), z, model.sizes[::-1])
+    np.testing.assert_allclose(drawn, metrics.decode(model, z), atol=1e-5)
 
 
 def test_folding_leaves_the_model_as_it_is():
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    explore.fold(model.decoder)
+    export.fold(model.decoder)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_the_principal_axes_are_those_of_scikit_learn():
     z = np.random.default_rng(0).standard_normal((500, 4)) @ np.diag([4, 3, 2, 1]) + 5
-    mean, axes, spread = explore.gaussian(z)
+    mean, axes, spread = export.gaussian(z)
     pca = PCA().fit(z)
     np.testing.assert_allclose(mean, pca.mean_)
     np.testing.assert_allclose(spread, np.sqrt(pca.explained_variance_))
@@ -82,18 +83,18 @@ def test_the_principal_axes_are_those_of_scikit_learn():
 def test_random_codes_have_the_mean_and_covariance_asked_for():
     z = np.random.default_rng(0).standard_normal((1000, 3)) @ np.array([[2, 1, 0], [0, 1, 0], [0, 0, 0.5]]) + [1, 2, 3]
     for distance in (1, 2):
-        drawn = explore.sample(z, 100_000, distance, seed=1)
+        drawn = export.sample(z, 100_000, distance, seed=1)
         np.testing.assert_allclose(drawn.mean(axis=0), z.mean(axis=0), atol=0.05)
         np.testing.assert_allclose(np.cov(drawn.T), distance**2 * np.cov(z.T), atol=0.15)
 
 
 def test_the_nearest_other_code_is_not_the_code_itself():
-    assert explore.nearest_other(np.array([[0.0], [1], [3], [3]])).tolist() == [1, 1, 0, 0]
+    assert export.nearest_other(np.array([[0.0], [1], [3], [3]])).tolist() == [1, 1, 0, 0]
 
 
 def test_pictures_on_the_map_do_not_cover_each_other():
     points = np.random.default_rng(0).uniform(size=(200, 2))
-    chosen = explore.apart(points, 0.1)
+    chosen = export.apart(points, 0.1)
     gap = np.abs(points[chosen, None] - points[chosen]).max(axis=-1) + np.eye(len(chosen))
     assert gap.min() >= 0.1 and len(chosen) > 20
     left_out = np.delete(points, chosen, axis=0)
@@ -101,11 +102,11 @@ def test_pictures_on_the_map_do_not_cover_each_other():
 
 
 def test_the_sheet_holds_every_image_at_its_place_as_ink_on_paper():
-    images = np.random.default_rng(0).integers(0, 256, (explore.COLUMNS + 3, 5, 5), dtype=np.uint8)
-    sheet = np.array(Image.open(BytesIO(explore.contact_sheet(images))))
-    assert sheet.shape == (10, 5 * explore.COLUMNS)
-    for i in (0, explore.COLUMNS - 1, explore.COLUMNS + 2):
-        y, x = 5 * (i // explore.COLUMNS), 5 * (i % explore.COLUMNS)
+    images = np.random.default_rng(0).integers(0, 256, (export.COLUMNS + 3, 5, 5), dtype=np.uint8)
+    sheet = np.array(Image.open(BytesIO(export.contact_sheet(images))))
+    assert sheet.shape == (10, 5 * export.COLUMNS)
+    for i in (0, export.COLUMNS - 1, export.COLUMNS + 2):
+        y, x = 5 * (i // export.COLUMNS), 5 * (i % export.COLUMNS)
         assert (sheet[y : y + 5, x : x + 5] == 255 - images[i]).all()
 
 
@@ -115,9 +116,9 @@ def test_the_reports_export_is_light_and_the_same_each_time(monkeypatch):
     images, labels = data.synthetic(2000, 28, seed=0)
     images = torch.from_numpy(np.where(images > 0, rng.integers(1, 256, images.shape), 0).astype(np.uint8))
     codes = dict.fromkeys(("train", "test"), rng.standard_normal((2000, 64)).astype(np.float32))
-    monkeypatch.setattr(latent, "codes", lambda *_: codes)
+    monkeypatch.setattr(metrics, "codes", lambda *_: codes)
     dataset = SimpleNamespace(test_images=images, test_labels=torch.from_numpy(labels))
-    files = explore.export(SimpleNamespace(model=model_of), dataset, rng.standard_normal((2000, 2)))
+    files = export.export(SimpleNamespace(model=model_of), dataset, rng.standard_normal((2000, 2)))
     assert set(files) == {"data.js", "images.png"} and 1e6 < sum(map(len, files.values())) <= 2.5e6
 
 
@@ -138,8 +139,8 @@ DECODE = "([decoder, codes]) => codes.map((z) => Array.from(makeDecoder(decoder)
 def test_any_architecture_draws_the_same_pixels_as_pytorch(browser, model):
     z = random_codes(model, 30)
     with browser.new_page() as tab:
-        drawn = evaluate(tab, DECODE, [explore.portable(model), z.tolist()])
-    wanted = latent.decode(model, z).reshape(len(z), -1)
+        drawn = evaluate(tab, DECODE, [export.portable(model), z.tolist()])
+    wanted = metrics.decode(model, z).reshape(len(z), -1)
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).max() <= 2 / 255
     assert wanted.std(axis=0).max() > 0.05, "images that differ"
 
@@ -204,7 +205,7 @@ def tab(opened):
 def trained(smoke_build):
     """What the instrument should show: the model, all training codes, and the codes of the map's images."""
     dataset = data.load(RUN.config)
-    codes = latent.codes(RUN, dataset)
+    codes = metrics.codes(RUN, dataset)
     return SimpleNamespace(model=RUN.model(), train=codes["train"], z=codes["test"])
 
 
@@ -238,11 +239,11 @@ def test_from_a_file_and_from_a_server_it_asks_nobody_else_and_nothing_fails(ope
 
 
 def test_the_page_draws_the_codes_of_the_test_images_and_codes_far_out_like_pytorch(tab, trained):
-    far = explore.sample(trained.train, 100, distance=3, seed=0)
+    far = export.sample(trained.train, 100, distance=3, seed=0)
     z = np.concatenate([trained.z[:300], far])
     script = "(codes) => codes.map((z) => Array.from(makeDecoder(exploreData.decoder)(Float32Array.from(z))))"
     images = np.array(tab.evaluate(script, z.tolist())).reshape(len(z), RUN.config.image_size, -1)
-    assert np.abs(images - latent.decode(trained.model, z)).max() <= 2 / 255
+    assert np.abs(images - metrics.decode(trained.model, z)).max() <= 2 / 255
 
 
 def test_the_keyboard_finds_another_image_on_the_map_and_says_so(tab, trained):
@@ -253,7 +254,7 @@ def test_the_keyboard_finds_another_image_on_the_map_and_says_so(tab, trained):
     seen = int(tab.get_attribute("#explore-original", "data-image"))
     name, error = tab.inner_text("#explore-name"), tab.inner_text("#explore-error")
     assert str(seen) != before and error.startswith("Error (MSE) 0.0")
-    assert_same(drawn(tab, "reconstruction"), latent.decode(trained.model, trained.z[[seen]])[0])
+    assert_same(drawn(tab, "reconstruction"), metrics.decode(trained.model, trained.z[[seen]])[0])
     tab.wait_for_function("document.getElementById('explore-status').textContent.includes('MSE')")
     assert tab.inner_text("#explore-status").startswith(name)
     tab.keyboard.press("Enter")
@@ -280,14 +281,14 @@ def test_the_pad_mixes_codes_at_a_corner_in_the_middle_and_under_the_hand(tab, t
     tab.focus("#explore-pad")
     for key, code in (("2", z[1]), ("0", z.mean(axis=0))):
         tab.keyboard.press(key)
-        assert_same(drawn(tab), latent.decode(trained.model, code[None])[0])
+        assert_same(drawn(tab), metrics.decode(trained.model, code[None])[0])
     tab.locator("#explore-pad").scroll_into_view_if_needed()
     box = tab.locator("#explore-pad svg").bounding_box()
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.mouse.down()
     tab.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] + 50)  # beyond the edge B to C, above B's half
     tab.mouse.up()
-    assert_same(drawn(tab), latent.decode(trained.model, (0.75 * z[1] + 0.25 * z[2])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.75 * z[1] + 0.25 * z[2])[None])[0])
     assert tab.locator(".explore-share").all_inner_texts() == ["0%", "75%", "25%"]
 
 
@@ -299,19 +300,19 @@ def test_four_images_mix_bilinearly_and_two_on_a_line(tab, trained):
     tab.focus("#explore-pad")
     tab.keyboard.press("4")
     tab.keyboard.press("ArrowLeft")
-    assert_same(drawn(tab), latent.decode(trained.model, (0.05 * z[2] + 0.95 * z[3])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.05 * z[2] + 0.95 * z[3])[None])[0])
     for _ in range(2):
         tab.locator(".explore-chosen button").first.click()
     tab.keyboard.press("ArrowRight")
-    assert_same(drawn(tab), latent.decode(trained.model, (0.45 * z[2] + 0.55 * z[3])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (0.45 * z[2] + 0.55 * z[3])[None])[0])
 
 
 def test_a_slider_moves_along_its_principal_axis(tab, trained):
     start = trained.z[chosen(tab)].mean(axis=0)
-    _, axes, spread = explore.gaussian(trained.train)
+    _, axes, spread = export.gaussian(trained.train)
     tab.focus("#explore-axis-2")
     tab.keyboard.press("End")
-    assert_same(drawn(tab), latent.decode(trained.model, (start + 3 * spread[1] * axes[1])[None])[0])
+    assert_same(drawn(tab), metrics.decode(trained.model, (start + 3 * spread[1] * axes[1])[None])[0])
     assert tab.get_attribute("#explore-axis-2", "aria-valuetext") == "+3.0 sd"
 
 

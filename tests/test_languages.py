@@ -9,8 +9,8 @@ from babel.messages.pofile import read_po, write_po
 from bs4 import BeautifulSoup
 
 from cae_lib.config import ConfigError
-from cae_lib.text import Page
-from cae_lib.words import languages
+from report.page import Page
+from report.words import languages
 from tests.conftest import TINY, make_in, project_copy
 
 PHRASES = {

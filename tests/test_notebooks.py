@@ -13,9 +13,10 @@ import execute
 import nbformat
 import pytest
 
-from cae_lib import claims, text
 from cae_lib.run import Run
 from cae_lib.training import train
+from report import claims
+from report.page import Page
 from tests.conftest import ROOT, TINY
 
 CHAPTERS = sorted(
@@ -84,9 +85,9 @@ def test_the_verdicts_of_the_run_are_complete_and_agree_with_their_thresholds(sm
 
 
 def test_each_verdict_of_the_report_can_come_out_both_ways(smoke_build, monkeypatch):
-    monkeypatch.setattr(text, "display", lambda *_, **__: None)
+    monkeypatch.setattr("report.page.display", lambda *_, **__: None)
     for verdict in Run("runs/smoke").metrics["verdicts"]:
-        page, threshold = text.Page("en", verdict["notebook"]), verdict["threshold"]
+        page, threshold = Page("en", verdict["notebook"]), verdict["threshold"]
         claim, _, _ = page.claim_of(verdict)
         computed = threshold if isinstance(claim.threshold, dict) else None
         for value in (threshold - 1, threshold + 1, float("nan")):
@@ -165,7 +166,7 @@ def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(
 
 @pytest.mark.parametrize(
     ("edited", "trains"),
-    [("cae_lib/training.py", True), ("notebooks/params/smoke.yml", True), ("cae_lib/plots.py", False)],
+    [("cae_lib/training.py", True), ("notebooks/params/smoke.yml", True), ("book/report/plots/style.py", False)],
 )
 def test_training_is_looked_at_again_when_what_it_depends_on_was_edited(smoke_build, edited, trains):
     planned = command(*MAKE, "--dry-run", "-W", edited).stdout

@@ -11,11 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from cae_lib import plots
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder, shape_walk
 from cae_lib.subject import SUBJECTS
-from cae_lib.words import number, numerals, terms, word
+from report import plots
+from report.numbers import number, numerals
+from report.plots.style import canvas, localise
+from report.words import terms, word
 
 LANGS = ("id", "en")
 RNG = np.random.default_rng(0)
@@ -275,11 +277,11 @@ def test_words_are_of_the_figures_language_only(case):
 
 @each_lang
 def test_an_axis_is_localised(lang):
-    with plots.canvas(2) as (figure, axes):
+    with canvas(2) as (figure, axes):
         axes.plot([0, 10_000], [-0.5, 0.5])
         axes.set_yticks([-0.5, 0.5])
-        plots.localise(axes.xaxis, lang)
-        plots.localise(axes.yaxis, lang, 2)
+        localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang, 2)
     found = words_of(figure)
     assert number(10_000, lang) in found and number(-0.5, lang, 2) in found
 

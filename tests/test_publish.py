@@ -18,7 +18,7 @@ import yaml
 from cover import FIELDS
 from PIL import Image
 
-from cae_lib.plots import PAPER
+from report.plots.style import PAPER
 from tests.test_editions import LANGS, PAGES, ROOT, page, soup, themed
 
 BASE = "https://example.org/report"

@@ -13,8 +13,9 @@ import pytest
 import translations
 import yaml
 
-from cae_lib import citations, claims, words
+from cae_lib import sweep
 from cae_lib.config import Config
+from report import citations, claims, words
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -23,8 +24,16 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics", "latent")
-ORDER += ("words", "citations", "claims", "text", "plots", "explore", "prefork", "sweep", "__main__")
+ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics", "sweep")
+ORDER += ("__main__",)
+# The measures stand first: they use nothing of the report's, so their folder is all that `Run.cached` has to know.
+REPORT = ("report.measures.neighbours", "report.measures.codes", "report.measures.anomalies")
+REPORT += ("report.measures.compression", "report.measures.paths", "report.measures.probes")
+REPORT += ("report.measures.reconstruction", "report.measures.__init__")
+REPORT += ("report.words", "report.numbers", "report.citations", "report.claims", "report.page")
+REPORT += ("report.plots.style", "report.plots.images", "report.plots.model", "report.plots.training")
+REPORT += ("report.plots.errors", "report.plots.detection", "report.plots.compression", "report.plots.maps")
+REPORT += ("report.plots.sweeps", "report.plots.__init__")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}
@@ -38,16 +47,29 @@ KNOWS_NOTHING_OF = {
     "machine": {"numpy", "json", "csv"} | DRAWING | NOTEBOOK_TOOLS,
     "run": DRAWING | NOTEBOOK_TOOLS,
     "training": DRAWING | NOTEBOOK_TOOLS,
-    "metrics": FILES | DRAWING | NOTEBOOK_TOOLS | {"torch"},
-    "latent": DRAWING | NOTEBOOK_TOOLS,
-    "words": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "citations": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "claims": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
-    "text": {"torch"},
-    "plots": FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"},
-    "explore": DRAWING | NOTEBOOK_TOOLS,
+    "metrics": FILES | DRAWING | NOTEBOOK_TOOLS,
+    "report.words": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.numbers": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.citations": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.claims": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
+    "report.page": {"torch"},
+    "explore.export": DRAWING | NOTEBOOK_TOOLS,
 }
-MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "cae_lib").glob("*.py")}
+PLOTS_KNOW_NOTHING_OF = FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"}
+MEASURES_KNOW_NOTHING_OF = FILES - {"io"} | DRAWING | NOTEBOOK_TOOLS  # a codec writes into memory
+
+
+def modules(folder: Path, within: Path) -> dict[str, ast.Module]:
+    """The modules of a package by their names, counted from `within`; a package's own is its `__init__`."""
+    files = sorted(folder.rglob("*.py"))
+    names = (".".join(path.relative_to(within).with_suffix("").parts) for path in files)
+    return dict(zip(names, (ast.parse(path.read_text(encoding="utf-8")) for path in files), strict=True))
+
+
+CORE = modules(ROOT / "cae_lib", ROOT / "cae_lib")
+MODULES = CORE | modules(ROOT / "book" / "report", ROOT / "book") | modules(ROOT / "book" / "explore", ROOT / "book")
+KNOWS_NOTHING_OF |= {name: PLOTS_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.plots.")}
+KNOWS_NOTHING_OF |= {name: MEASURES_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.measures.")}
 
 
 def committed() -> list[Path]:
@@ -75,11 +97,13 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def test_imports_run_one_way():
-    assert set(MODULES) - {"__init__"} <= set(ORDER), "each module has its place in the order"
-    assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(MODULES)
+    assert set(CORE) - {"__init__"} <= set(ORDER), "each module has its place in the order"
+    assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(CORE)
+    assert {name for name in MODULES if name.startswith("report.")} - {"report.__init__"} == set(REPORT)
+    order = [*ORDER, *REPORT, "explore.export"]
     for name, tree in MODULES.items():
-        ours = {i.split(".")[1] for i in imported(tree) if i.startswith("cae_lib.")} & set(ORDER)
-        above = set(ORDER[: ORDER.index(name)]) if name in ORDER else set()
+        ours = {i.removeprefix("cae_lib.") for i in imported(tree)} & set(order)
+        above = set(order[: order.index(name)]) if name in order else set()
         assert ours <= above, f"{name}.py imports {sorted(ours - above)}, which stand below it"
 
 
@@ -90,7 +114,7 @@ def test_a_module_knows_nothing_of_what_is_not_its_own(name):
 
 
 def test_configuration_and_words_load_without_torch():
-    code = "import sys, cae_lib.config, cae_lib.fetch, cae_lib.text, cae_lib.claims; print('torch' in sys.modules)"
+    code = "import sys, cae_lib.config, cae_lib.fetch, report.page, report.claims; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 
@@ -98,8 +122,19 @@ def test_configuration_and_words_load_without_torch():
 def test_metrics_open_no_file_and_plots_neither_show_nor_save():
     calls = {name: [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)] for name, tree in MODULES.items()}
     named = {name: {getattr(f, "id", getattr(f, "attr", None)) for f in found} for name, found in calls.items()}
-    assert not named["metrics"] & {"open", "load", "save", "savez", "print"}
-    assert not named["plots"] & {"open", "show", "savefig", "display", "print"}
+    for name in ("metrics", *(name for name in MODULES if name.startswith("report.measures."))):
+        in_memory = {"open", "save"} if name.endswith("compression") else set()  # a codec's file
+        assert not named[name] & {"open", "load", "save", "savez", "print"} - in_memory, name
+    for name in (name for name in MODULES if name.startswith("report.plots.")):
+        assert not named[name] & {"open", "show", "savefig", "display", "print"}, name
+
+
+def test_what_decides_the_result_of_a_sweeps_point_is_in_its_fingerprint():
+    decides = {i for _, tree in code_of("en/point") for i in imported(tree) if i.split(".")[0] in ("cae_lib", "report")}
+    decides -= {"cae_lib", "cae_lib.config", "cae_lib.config.notebook_config", "cae_lib.run", "cae_lib.run.Run"}
+    assert decides - {"report.page", "report.page.Page"} == {f"cae_lib.{name}" for name in sweep.CODE} - {
+        "cae_lib.model"
+    }
 
 
 def test_one_reader_of_yaml():
@@ -116,7 +151,8 @@ def test_nothing_is_done_at_import():
             main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
             assert isinstance(node, allowed) or main, f"{name}.py does something when imported: line {node.lineno}"
         assert not [n for n in ast.walk(tree) if isinstance(n, ast.Global)], f"{name}.py has global state"
-    assert len(MODULES["__init__"].body) == 1, "__init__.py holds a docstring and no re-exports"
+    for name in ("__init__", "report.__init__", "report.measures.__init__", "explore.__init__"):
+        assert len(MODULES[name].body) == 1, f"{name}.py holds a docstring and no re-exports"
 
 
 def test_the_catalogues_have_the_same_terms_and_every_one_that_is_asked_for():
@@ -180,7 +216,7 @@ def test_every_dependency_is_pinned_once():
 
 def test_what_the_code_imports_is_asked_for():
     distributions = importlib.metadata.packages_distributions()
-    ours = {"cae_lib", "tests", *(path.stem for path in ROOT.glob("book/**/*.py"))}
+    ours = {"cae_lib", "report", "explore", "tests", *(path.stem for path in ROOT.glob("book/**/*.py"))}
     for folder in ("cae_lib", "book", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             roots = {i.split(".")[0] for i in imported(ast.parse(path.read_text(encoding="utf-8")))}

@@ -347,6 +347,17 @@ def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, m
     assert fingerprint("def f(x):\n    return x + 2\n") != first
 
 
+def test_a_folders_fingerprint_is_that_of_every_module_in_it_and_it_may_be_missing(tmp_path):
+    nothing = code_sha256(tmp_path / "missing")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    one = code_sha256(tmp_path)
+    (tmp_path / "b.py").write_text("y = 1\n")
+    both = code_sha256(tmp_path)
+    (tmp_path / "b.py").write_text("y = 2  # another\n")
+    assert len({nothing, one, both, code_sha256(tmp_path)}) == 4
+    assert list(run_module.MEASURES.glob("*.py")), "the measures that `Run.cached` knows are where it looks"
+
+
 # --- killed at any instant ------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-/* The decoder's forward pass: a code of a few dozen numbers in, an image out. What cae_lib/explore.py's `decode` does.
+/* The decoder's forward pass: a code of a few dozen numbers in, an image out. What book/explore/export.py's `decode` does.
 
    Every step is an affine map and an activation: linear → GELU → transposed convolution → GELU → … → sigmoid.
    There is no BatchNorm: it was folded into the weights. An image of C channels is one flat array, channel by channel. */

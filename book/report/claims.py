@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cae_lib.files import FileError, UserError, read_yaml
 
-PATH = Path(__file__).resolve().parents[1] / "notebooks" / "claims.yml"
+PATH = Path(__file__).resolve().parents[2] / "notebooks" / "claims.yml"
 RULES = (">=", "<=", ">", "<")
 UNITS = ("", "%", "points", "dB", "MB")
 

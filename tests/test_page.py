@@ -1,4 +1,4 @@
-"""`text`, `words`, `claims` and `citations`: how a notebook speaks, and the metadata that the book reads off it."""
+"""`report`: how a notebook speaks, cites and judges, and the metadata that the book reads off it."""
 
 import base64
 import inspect
@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cae_lib import citations, claims, text
-from cae_lib.claims import Claim, ClaimError
 from cae_lib.config import ConfigError
 from cae_lib.files import UserError
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
-from cae_lib.text import Page
-from cae_lib.words import number, numerals, word
+from report import citations, claims
+from report.claims import Claim, ClaimError
+from report.numbers import number, numerals
+from report.page import Page
+from report.words import word
 
 LANGS = ("id", "en")
 
@@ -35,7 +36,7 @@ def shown(monkeypatch) -> list[tuple[dict, dict]]:
         assert raw
         outputs.append((data, metadata["report"]))
 
-    monkeypatch.setattr(text, "display", display)
+    monkeypatch.setattr("report.page.display", display)
     return outputs
 
 
@@ -114,7 +115,7 @@ def test_what_runs_in_the_browser_is_marked_and_has_a_sentence_for_where_it_does
 
 def test_a_figure_has_twice_its_pixels_its_caption_and_its_alternative_text(monkeypatch):
     calls = []
-    monkeypatch.setattr(text, "display", lambda data, raw, metadata: calls.append((data, metadata)))
+    monkeypatch.setattr("report.page.display", lambda data, raw, metadata: calls.append((data, metadata)))
     Page("en", "x").figure(Figure(figsize=(4, 2.5)), "blank", caption="Blank.", alt="Nothing.")
     (data, metadata), (caption, caption_metadata) = calls
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))

@@ -1,14 +1,11 @@
-"""The words and numbers of a language: its catalogue book/locale/LANG.po, and numbers as it writes them."""
+"""The words of a language: its catalogue book/locale/LANG.po."""
 
-import math
-import re
 from functools import cache
 from pathlib import Path
 
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
 
-LOCALE = Path(__file__).resolve().parents[1] / "book" / "locale"
+LOCALE = Path(__file__).resolve().parents[1] / "locale"
 
 
 def languages() -> tuple[str, ...]:
@@ -50,16 +47,3 @@ def named(key: str, lang: str) -> str:
 def say(texts: dict, lang: str):
     """The text of one language, or the English one where a language that is still growing has none."""
     return texts[lang] if lang in texts else texts["en"]
-
-
-def number(value: float, lang: str, digits: int | None = None) -> str:
-    """`value` as the language writes it: 0,0045 and 10.000 in Indonesian; `digits` decimals, or as many as it has."""
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    decimals = "#" * 10 if digits is None else "0" * digits
-    return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
-
-
-def numerals(text: str, lang: str) -> str:
-    """`text` with each long whole number in it as the language groups it: 64 × 3.136 in Indonesian."""
-    return re.sub(r"\d{4,}", lambda digits: number(int(digits[0]), lang), text)

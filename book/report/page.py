@@ -12,9 +12,11 @@ from functools import cached_property
 import pandas as pd
 from IPython.display import display
 
-from cae_lib import citations, claims, subject
+from cae_lib import subject
 from cae_lib.config import Config, ConfigError
-from cae_lib.words import languages, number, say, word
+from report import citations, claims
+from report.numbers import number
+from report.words import languages, say, word
 
 RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 

@@ -10,7 +10,7 @@ from functools import cache
 from pybtex.database import parse_file
 
 from cae_lib.files import UserError
-from cae_lib.words import LOCALE, translator
+from report.words import LOCALE, translator
 
 BIBLIOGRAPHY = LOCALE.parent / "references.bib"
 

@@ -22,12 +22,12 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
-from cae_lib import latent
+from cae_lib import metrics
 from cae_lib.data import Dataset
 from cae_lib.files import write_atomic
 from cae_lib.model import KERNEL, PADDING, STRIDE, ConvAutoencoder
-from cae_lib.plots import CLASS_COLOURS, INK, PAPER
 from cae_lib.run import Run
+from report.plots.style import CLASS_COLOURS, INK, PAPER
 
 COLUMNS = 50  # of images in the picture
 MARKERS = (
@@ -62,8 +62,8 @@ def fold(decoder: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
     return maps
 
 
-def halve(maps: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The same maps as they arrive: each number rounded to half precision, 16 bits."""
+def round_to_float16(maps: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Maps as `fold` gives them, each number rounded to half precision (16 bits): as they arrive in the browser."""
     return [tuple(part.half().float() for part in pair) for pair in maps]
 
 
@@ -87,7 +87,7 @@ def portable(model: ConvAutoencoder) -> dict:
     channels = [len(maps[0][1]) // sizes[0] ** 2, *(len(bias) for _, bias in maps[1:])]
     shape = dict(sizes=sizes, channels=channels, latent=maps[0][0].shape[1])
     numbers = np.concatenate([part.numpy().ravel() for pair in maps for part in pair])
-    return shape | dict(kernel=KERNEL, stride=STRIDE, padding=PADDING, weights=packed(numbers))
+    return shape | dict(kernel=KERNEL, stride=STRIDE, padding=PADDING, weights=base64_float16(numbers))
 
 
 # --- codes and map -------------------------------------------------------------------------------------------
@@ -170,19 +170,19 @@ def middles(points: np.ndarray, labels: np.ndarray) -> dict[int, int]:
 
 def export(run: Run, dataset: Dataset, points: np.ndarray) -> dict[str, bytes]:
     """The two files by name: the first len(points) test images, `points` (N, 2) their places on the map."""
-    model, z, count = run.model(), latent.codes(run, dataset), len(points)
+    model, z, count = run.model(), metrics.codes(run, dataset), len(points)
     codes, labels = z["test"][:count], dataset.test_labels[:count].numpy()
     images = dataset.test_images[:count, 0].numpy()
-    errors = np.square(latent.decode(model, codes) - images / np.float32(255)).mean(axis=(1, 2))
+    errors = np.square(metrics.decode(model, codes) - images / np.float32(255)).mean(axis=(1, 2))
     mean, axes, spread = gaussian(z["train"])
     places = points / np.abs(points).max()
     told = dict(
         decoder=portable(model),
-        codes=packed(codes),
-        points=packed(places),
+        codes=base64_float16(codes),
+        points=base64_float16(places),
         labels=labels.tolist(),
-        errors=packed(errors),
-        normal=dict(mean=packed(mean), axes=packed(axes), spread=packed(spread)),
+        errors=base64_float16(errors),
+        normal=dict(mean=base64_float16(mean), axes=base64_float16(axes), spread=base64_float16(spread)),
         usual=np.percentile(nearest_other(codes), (50, 95)).round(4).tolist(),
         middles=middles(points, labels),
         map=bokeh_map(places, labels),
@@ -192,8 +192,8 @@ def export(run: Run, dataset: Dataset, points: np.ndarray) -> dict[str, bytes]:
     return {"data.js": script.encode(), "images.png": contact_sheet(images)}
 
 
-def packed(values: np.ndarray) -> str:
-    """Numbers as text: half precision, little-endian, base64."""
+def base64_float16(values: np.ndarray) -> str:
+    """Numbers as base64 text of little-endian half precision, which decoder.js reads."""
     return base64.b64encode(values.astype("<f2").tobytes()).decode()
 
 
