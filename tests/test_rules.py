@@ -24,7 +24,7 @@ NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / 
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("config", "subject", "data", "model", "run", "training", "metrics", "latent", "words", "citations", "claims")
-ORDER += ("text", "plots", "explore", "prefork", "sweep", "__main__")
+ORDER += ("text", "plots", "explore", "sweep", "__main__")
 DRAWING = {"matplotlib", "seaborn"}
 FILES = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "safetensors"}
 NOTEBOOK_TOOLS = {"IPython", "ipykernel", "jupyter_client", "nbclient", "nbconvert", "nbformat", "papermill"}

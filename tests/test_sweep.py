@@ -72,10 +72,6 @@ def executions(project: Path) -> list[int]:
     return [p.read_text().count("once") for p in sorted(project.glob("runs/sweeps/s/*/executions"))]
 
 
-def silent(*_) -> None:
-    pass
-
-
 # --- what a file may say ---------------------------------------------------------------------------------------
 
 
@@ -434,7 +430,7 @@ def test_a_worker_that_its_nanny_could_not_start_again_is_replaced(project):
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), sweep.cluster(None, workers=1) as client:
         client.wait_for_workers(1)
         client.cluster.sync(client.cluster.workers[0].close, reason="nanny-instantiate-failed")
-        results, failures = run_points(points, client, 1, silent, task=name_of)
+        results, failures = run_points(points, client, 1, task=name_of)
     assert not failures and {r["point"] for r in results.values()} == {p.name for p in points}
 
 
@@ -456,5 +452,5 @@ def test_every_point_may_kill_its_worker_once(project):
     write(project, grid=dict(latent_dim=list(range(2, 8))), seeds=None)
     points = read_sweep("s", "tiny").points
     with sweep.cluster(None, workers=2) as client:
-        results, failures = run_points(points, client, 1, silent, task=die_once)
+        results, failures = run_points(points, client, 1, task=die_once)
     assert not failures and sorted(r["point"] for r in results.values()) == sorted(p.name for p in points)
