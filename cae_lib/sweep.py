@@ -92,10 +92,8 @@ def read_sweep(name: str, profile: str) -> Sweep:
     need(isinstance(said, dict), f"holds {type(said).__name__}, allowed are the keys {', '.join(KEYS)}")
     for key in said:
         need(key in KEYS, f"{key}: there is no such key; allowed are {', '.join(KEYS)}")
-    need(
-        ("grid" in said) != ("points" in said),
-        "one of grid (lists to combine) and points (a list of parameter sets) is needed",
-    )
+    one_of = "one of grid (lists to combine) and points (a list of parameter sets) is needed"
+    need(("grid" in said) != ("points" in said), one_of)
     for key in ("notebook", "metrics"):
         need(key in said, f"{key} is missing")
     for key, value in said.items():
@@ -107,16 +105,14 @@ def read_sweep(name: str, profile: str) -> Sweep:
         need(isinstance(values, list) and values, f"grid.{key}: found {values!r}, allowed is a list of values")
     for one in said.get("points", []):
         need(isinstance(one, dict), f"points: found {one!r}, allowed are sets of parameters, like {{latent_dim: 8}}")
-    notebook = f"notebooks/{said['notebook']}"
-    missing = f"notebook: found {said['notebook']!r}, but there is no {project_path(notebook)}"
-    need(project_path(notebook).is_file(), missing)
+    file = project_path(notebook := f"notebooks/{said['notebook']}")
+    need(file.is_file(), f"notebook: found {said['notebook']!r}, but there is no {file}")
 
     products = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    sets = said.get("points", products)
     seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
-    sets = [one | seed for seed in seeds for one in sets]  # the parameters that vary
+    sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
     shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
-    points = []
+    points, metrics = [], tuple(said["metrics"])
     for varied in sets:
         try:
             values = Config.from_dict(shared | varied).to_dict()
@@ -124,10 +120,10 @@ def read_sweep(name: str, profile: str) -> Sweep:
             raise SweepError(f"{path}: {error} (in the point {varied})") from None
         made_from = json.dumps([notebook, values, code_sha256(*CODE)], sort_keys=True)  # a changed point is a new one
         parts = [*(f"{key}={_text(values[key])}" for key in varied), hashlib.sha256(made_from.encode()).hexdigest()[:8]]
-        points.append(Point(notebook, f"runs/sweeps/{name}/{','.join(parts)}", values, tuple(said["metrics"])))
+        points.append(Point(notebook, f"runs/sweeps/{name}/{','.join(parts)}", values, metrics))
     need(len({p.directory for p in points}) == len(points), "two points have the same parameters; remove one")
-    keys = tuple(dict.fromkeys(key for varied in sets for key in varied))
-    return Sweep(name, said.get("title", {}), profile, keys, tuple(said["metrics"]), tuple(points))
+    varied = tuple(dict.fromkeys(key for one in sets for key in one))
+    return Sweep(name, said.get("title", {}), profile, varied, metrics, tuple(points))
 
 
 def _choose(key: str, folder: str, name: str) -> Path:
@@ -163,8 +159,6 @@ def run_point(point: Point, threads: int) -> dict:
     from distributed import get_worker
 
     run = Run(point.directory)
-    if result := finished(point):
-        return result
     with claimed(run):
         if result := finished(point):
             return result
@@ -175,15 +169,12 @@ def run_point(point: Point, threads: int) -> dict:
             told = f"{(run.path / 'log.txt').read_text(errors='replace')}\n{error}".strip().splitlines()
             tail = "\n".join(f"    {line[:200]}" for line in told[-12:])
             raise SweepError(f"{point.name}: the notebook failed ({type(error).__name__})\n{tail}") from None
-        metrics = run.metrics
-        if missing := [name for name in point.metrics if name not in metrics]:
+        found = run.metrics
+        if missing := [name for name in point.metrics if name not in found]:
             raise SweepError(f"{point.name}: metrics: the notebook left no {missing[0]} in {run.path / 'metrics.json'}")
-        result = {
-            "parameters": point.values,
-            "metrics": {name: metrics[name] for name in point.metrics},
-            "seconds": round(time.monotonic() - begun, 1),
-            "training_seconds": sum(run.provenance.get("epoch_seconds", [])),
-        }
+        result = {"parameters": point.values, "metrics": {name: found[name] for name in point.metrics}}
+        result["seconds"] = round(time.monotonic() - begun, 1)
+        result["training_seconds"] = sum(run.provenance.get("epoch_seconds", []))
         save_result(point, result)
         return result
 
@@ -197,7 +188,7 @@ def claimed(run: Run):
     """
     run.path.mkdir(parents=True, exist_ok=True)
     try:
-        claim = FileLock(run.path / "claim", blocking=False).acquire()
+        claim = FileLock(run.path / "claim", blocking=False, fallback_to_soft=False).acquire()
     except Timeout:
         raise RunBusy(f"run: {run.path} is being executed by another process") from None
     with claim:
@@ -222,16 +213,10 @@ def _execute(point: Point, run: Run, threads: int) -> None:
             async def start_kernel(self, **options):
                 await super().start_kernel(cwd=str(folder), env=environment, stdout=log, stderr=log, **options)
 
+        options = dict(kernel_name="python3", language="python", progress_bar=False, kernel_manager_class=PointKernel)
         try:
-            papermill.execute_notebook(
-                project_path(point.notebook),
-                partial,
-                point.values | {"run": str(run.path)},
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                kernel_manager_class=PointKernel,
-            )
+            parameters = point.values | {"run": str(run.path)}
+            papermill.execute_notebook(project_path(point.notebook), partial, parameters, **options)
         finally:
             with suppress(FileNotFoundError):
                 partial.replace(run.path / "point.ipynb")
@@ -287,12 +272,6 @@ def cluster(address: str | None, workers: int):
                     raise
 
 
-def resources(client) -> dict:
-    """Return what one point takes of a worker: {"GPU": 1} if workers offer one, else {"training": 1}, else nothing."""
-    offered = {name for w in client.scheduler_info(n_workers=-1)["workers"].values() for name in w["resources"]}
-    return next(({name: 1} for name in ("GPU", "training") if name in offered), {})
-
-
 def run_points(points: Iterable[Point], client, threads: int, task: Callable = run_point) -> tuple[dict, dict]:
     """Run the points that are not finished; return the results and the reasons of failure, each by point.
 
@@ -303,17 +282,18 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
     from distributed import KilledWorker, as_completed
 
     results = {p: r for p in points if (r := finished(p))}
-    failures, deaths, futures, busy = {}, Counter(), {}, []  # `busy`: pairs of a time to try again and a point
-    ended, needed, checked, alone = as_completed(loop=client.loop), resources(client), time.monotonic(), False
+    failures, deaths, futures, busy = {}, Counter(), {}, []  # busy: pairs of the time to try again and the point
+    ended, checked, alone = as_completed(loop=client.loop), time.monotonic(), False
+    offered = {name for w in client.scheduler_info(n_workers=-1)["workers"].values() for name in w["resources"]}
+    needed = next(({name: 1} for name in ("GPU", "training") if name in offered), {})  # a worker runs one point a time
 
     def give(point: Point) -> None:
         future = client.submit(task, point, threads, pure=False, resources=needed)
         futures[future] = point
         ended.add(future)
 
-    for point in points:
-        if point not in results:
-            give(point)
+    for point in [p for p in points if p not in results]:
+        give(point)
     seconds = 1 if sys.stderr.isatty() else 60  # between two lines of progress
     settings = dict(initial=len(results), unit="point", smoothing=0, miniters=0, mininterval=seconds)
     with tqdm(total=len(points), **settings) as bar:
@@ -350,6 +330,7 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
                     client.cluster.scale(len(client.cluster.worker_spec))  # Dask gives up one killed while it starts
                 elif alone != (alone := not client.nthreads()):
                     tqdm.write("no worker is there: waiting for one" if alone else "a worker is there")
+            sys.stdout.flush()  # into a pipe or a file too, each line when it is told
             time.sleep(0.1)
     return results, failures
 
@@ -368,7 +349,8 @@ def run_sweep(sweep: Sweep, address: str | None = None, workers: int | None = No
         with cluster(address, workers) as client:
             where = address or f"{workers} worker(s) with {threads} thread(s) each"
             print(f"sweep {sweep.name}: {missing} of {len(sweep.points)} points to run on {where}", flush=True)
-            print(f"Dask's dashboard: {client.dashboard_link}", flush=True)
+            if client.dashboard_link:
+                print(f"Dask's dashboard: {client.dashboard_link}", flush=True)
             results, failures = run_points(sweep.points, client, threads)
     rows = [
         {"point": point.name}
