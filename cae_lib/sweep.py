@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,10 +204,12 @@ def _execute(point: Point, run: Run, threads: int) -> None:
     """
     import papermill
     from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import ensure_event_loop
 
     folder, partial = project_path(".").resolve(), run.path / "point.partial.ipynb"
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    with open(run.path / "log.txt", "wb") as log:
+    # Papermill would open an event loop for each task of Dask's and never close it.
+    with open(run.path / "log.txt", "wb") as log, closing(ensure_event_loop()):
 
         class PointKernel(AsyncKernelManager):
             async def start_kernel(self, **options):
@@ -285,7 +287,9 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
     failures, deaths, futures, busy = {}, Counter(), {}, []  # busy: pairs of the time to try again and the point
     ended, checked, alone = as_completed(loop=client.loop), time.monotonic(), False
     offered = {name for w in client.scheduler_info(n_workers=-1)["workers"].values() for name in w["resources"]}
-    needed = next(({name: 1} for name in ("GPU", "training") if name in offered), {})  # a worker runs one point a time
+    needed = next(
+        ({name: 1} for name in ("GPU", "training") if name in offered), {}
+    )  # a worker runs one point at a time
 
     def give(point: Point) -> None:
         future = client.submit(task, point, threads, pure=False, resources=needed)
