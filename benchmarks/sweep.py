@@ -25,7 +25,7 @@ METRICS = ("validation_mse", "test_mse")
 def points(folder: Path, count: int, **changes) -> list[Point]:
     """`count` trainings of the shipped point's notebook that differ by their seed."""
     values = [Config(**(SIZES | changes | {"seed": seed})).to_dict() for seed in range(count)]
-    return [Point("notebooks/sweeps/point.ipynb", str(folder / f"seed={v['seed']}"), v, METRICS) for v in values]
+    return [Point("notebooks/en/point.ipynb", str(folder / f"seed={v['seed']}"), v, METRICS) for v in values]
 
 
 def timed(some: list[Point], workers: int, threads: int, task=run_point) -> tuple[float, dict, dict]:
@@ -33,7 +33,7 @@ def timed(some: list[Point], workers: int, threads: int, task=run_point) -> tupl
     with cluster(None, workers) as client:
         client.wait_for_workers(workers)
         begun = time.monotonic()
-        results, failures = run_points(some, client, threads, lambda *_: None, task)
+        results, failures = run_points(some, client, threads, task)
         return time.monotonic() - begun, results, failures
 
 
@@ -60,7 +60,7 @@ def speed_up(folder: Path, count: int, rounds: int) -> dict:
         "speedup_2_workers_rounds": ratios["one"],
         "speedup_over_one_worker_with_both_cores": statistics.median(ratios["both_cores"]),
         "overhead_s_per_point": statistics.median(beyond),
-        "overhead_s_of_each_point": beyond,  # the first in each round brings its worker's server with it
+        "overhead_s_of_each_point": beyond,  # the first in each round has its worker import papermill
         "seconds": seconds,
     }
 
@@ -73,7 +73,7 @@ def throughput(folder: Path, count: int) -> dict:
 
 def killed_workers(folder: Path, count: int, every: float) -> dict:
     """`count` trainings on two workers, one of which is killed every few seconds."""
-    some, kills, over, ended = points(folder, count), 0, threading.Event(), []
+    some, kills, over = points(folder, count), 0, threading.Event()
     with cluster(None, 2) as client:
         client.wait_for_workers(2)
 
@@ -88,12 +88,12 @@ def killed_workers(folder: Path, count: int, every: float) -> dict:
         killer = threading.Thread(target=kill)
         killer.start()
         try:
-            _, failures = run_points(some, client, 1, lambda *told: ended.append(told[-1]))
+            results, failures = run_points(some, client, 1)
         finally:
             over.set()
             killer.join()
-    once = sum(ended.count(f"finished {point.name}") == 1 and bool(finished(point)) for point in some)
-    return {"points": count, "finished_once": once, "failed": len(failures), "kills": kills}
+    done = sum(finished(point) == results.get(point) is not None for point in some)
+    return {"points": count, "finished": done, "failed": len(failures), "kills": kills}
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import dask
@@ -63,17 +65,13 @@ def write(project: Path, **changes) -> None:
     (project / "notebooks" / "sweeps" / "s.yml").write_text(text)
 
 
-def command(*words) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "cae_lib", "sweep", *map(str, words)], capture_output=True, text=True)
+def command(*argv) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "cae_lib", "sweep", *map(str, argv)], capture_output=True, text=True)
 
 
 def executions(project: Path) -> list[int]:
     """How often the notebook began, for each point that has begun."""
     return [p.read_text().count("once") for p in sorted(project.glob("runs/sweeps/s/*/executions"))]
-
-
-def silent(*_) -> None:
-    pass
 
 
 # --- what a file may say ---------------------------------------------------------------------------------------
@@ -188,8 +186,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
     write(project, seeds=[1])
     assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
     write(project, seeds=[1, 1600])  # the second seed's points take ten minutes
-    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(executions(project)) < 4:
         assert process.poll() is None
         time.sleep(0.05)
@@ -203,8 +201,8 @@ def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_w
     write(project, seeds=[1])
     assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
     write(project, seeds=[1, 1004])
-    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
-    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(executions(project)) < 4:
         assert driver.poll() is None
         time.sleep(0.05)
@@ -237,9 +235,9 @@ def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
 
 @pytest.mark.slow
 def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
-    words = ["make", "sweep", "SWEEP=seeds", "PROFILE=smoke", f"BUILD={tmp_path}"]
+    argv = ["make", "sweep", "SWEEP=seeds", "PROFILE=smoke", f"BUILD={tmp_path}"]
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     for lang, title in (("id", "Seberapa besar peran kebetulan?"), ("en", "How much is chance?")):
         page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text()
@@ -303,12 +301,70 @@ def test_a_metric_that_the_notebook_does_not_leave_is_named(project):
         run_point(read_sweep("s", "tiny").points[0], 1)
 
 
+def notebook(project: Path, source: str) -> sweep.Point:
+    """A point whose notebook has `source` after its parameters, with the modules and the folder that WORK has."""
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK), new_code_cell(source)]
+    nbformat.write(new_notebook(cells=cells), project / "notebooks" / "work.ipynb")
+    write(project)
+    return read_sweep("s", "tiny").points[0]
+
+
+def test_a_kernel_has_the_projects_folder_and_threads_of_its_own(project):
+    """Two points in two threads of one worker: neither gets the other's number, and the worker's own stays."""
+    told = 'import os; (folder / "told").write_text(f"{os.getcwd()} " + os.environ["OMP_NUM_THREADS"])'
+    notebook(project, told)
+    points, before = read_sweep("s", "tiny").points[:2], dict(os.environ)
+    with ThreadPoolExecutor() as pool:
+        assert len(list(pool.map(run_point, points, (3, 5)))) == 2
+    assert [(Path(p.directory) / "told").read_text() for p in points] == [f"{project} 3", f"{project} 5"]
+    assert dict(os.environ) == before and Path.cwd() == project
+    executed = nbformat.read(Path(points[0].directory) / "point.ipynb", 4)
+    assert executed.cells[-1].execution_count == 4 and not list(project.rglob("*.partial.*"))
+
+
+def test_a_killed_kernel_is_one_failed_point(project):
+    point = notebook(project, "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(SweepError, match=r"the notebook failed \(DeadKernelError\)[\s\S]*Kernel died"):
+        run_point(point, 1)
+    assert sweep.finished(point) is None and (Path(point.directory) / "point.ipynb").is_file()
+
+
+def test_a_killed_workers_kernel_ends_and_until_then_nobody_takes_its_point(project):
+    point = notebook(
+        project,
+        """
+import os
+from cae_lib.run import Run
+with Run(run).lock():
+    if not (folder / "pid").exists():
+        (folder / "pid").write_text(str(os.getpid()))
+        time.sleep(600)
+""",
+    )
+    code = "from cae_lib.sweep import read_sweep, run_point; run_point(read_sweep('s', 'tiny').points[0], 1)"
+    worker = subprocess.Popen([sys.executable, "-c", code])
+    while not (pid := Path(point.directory) / "pid").is_file() or not pid.read_text():
+        assert worker.poll() is None
+        time.sleep(0.05)
+    os.kill(int(pid.read_text()), signal.SIGSTOP)  # the kernel cannot notice at once that its worker is gone
+    worker.kill()
+    worker.wait()
+    with pytest.raises(RunBusy, match="is being written by process"):
+        run_point(point, 1)
+    os.kill(int(pid.read_text()), signal.SIGCONT)
+    for _ in range(600):
+        with suppress(RunBusy), Run(point.directory).lock():
+            break
+        time.sleep(0.05)
+    assert run_point(point, 1)["metrics"] == {"score": 2.0} and executions(project) == [2]
+
+
 # --- a scheduler of others ----------------------------------------------------------------------------------------
 
 
-def start(*words, **options) -> subprocess.Popen:
+def start(*argv, **options) -> subprocess.Popen:
     """`dask …` in a process group of its own, that `stop` can end whole."""
-    program = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *map(str, words[1:])]
+    program = [sys.executable, "-m", "distributed.cli.dask_" + argv[0], *map(str, argv[1:])]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return subprocess.Popen(program, env=environment, start_new_session=True, **quiet, **options)
@@ -334,8 +390,8 @@ def scheduler(project):
 
 
 def start_worker(address: str, **options) -> subprocess.Popen:
-    words = ("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
-    return start(*words, **options)
+    argv = ("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
+    return start(*argv, **options)
 
 
 def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
@@ -374,8 +430,8 @@ def test_nobody_at_the_address_is_one_message(project):
 def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler):
     address, processes = scheduler
     write(project, grid=dict(latent_dim=[2]), seeds=[1003])
-    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
-    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not executions(project):
         assert driver.poll() is None, driver.stderr.read()
         time.sleep(0.05)
@@ -389,8 +445,8 @@ def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler
 def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, scheduler):
     address, processes = scheduler
     write(project, seeds=[1, 1030])
-    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
-    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(project.glob("runs/sweeps/s/*/result.json")):
         assert driver.poll() is None, driver.stderr.read()
         time.sleep(0.05)
@@ -402,10 +458,10 @@ def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, schedul
 
 def test_two_drivers_on_one_sweep_execute_each_point_once(project, scheduler):
     write(project, grid=dict(latent_dim=[2, 3, 4]), seeds=[1])
-    words = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny"]
+    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny"]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     drivers = [
-        subprocess.Popen([*words, *more], **quiet) for more in (["--scheduler", scheduler[0]], ["--workers", "2"])
+        subprocess.Popen([*argv, *more], **quiet) for more in (["--scheduler", scheduler[0]], ["--workers", "2"])
     ]
     told = [driver.communicate(timeout=120)[1] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], told
@@ -434,7 +490,7 @@ def test_a_worker_that_its_nanny_could_not_start_again_is_replaced(project):
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"}), sweep.cluster(None, workers=1) as client:
         client.wait_for_workers(1)
         client.cluster.sync(client.cluster.workers[0].close, reason="nanny-instantiate-failed")
-        results, failures = run_points(points, client, 1, silent, task=name_of)
+        results, failures = run_points(points, client, 1, task=name_of)
     assert not failures and {r["point"] for r in results.values()} == {p.name for p in points}
 
 
@@ -442,8 +498,8 @@ def test_waiting_for_a_worker_is_told(project, scheduler):
     address, processes = scheduler
     write(project, seeds=None)
     stop(processes[1])
-    words = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
-    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while "no worker is there: waiting for one" not in (line := driver.stdout.readline()):
         assert line, "the driver has ended"
     processes.append(start_worker(address))
@@ -456,5 +512,5 @@ def test_every_point_may_kill_its_worker_once(project):
     write(project, grid=dict(latent_dim=list(range(2, 8))), seeds=None)
     points = read_sweep("s", "tiny").points
     with sweep.cluster(None, workers=2) as client:
-        results, failures = run_points(points, client, 1, silent, task=die_once)
+        results, failures = run_points(points, client, 1, task=die_once)
     assert not failures and sorted(r["point"] for r in results.values()) == sorted(p.name for p in points)
