@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,17 +209,23 @@ def _execute(point: Point, run: Run, threads: int) -> None:
 
     folder, partial = project_path(".").resolve(), run.path / "point.partial.ipynb"
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    # Papermill would open an event loop for each task of Dask's and never close it.
-    with open(run.path / "log.txt", "wb") as log, closing(ensure_event_loop()):
+    with open(run.path / "log.txt", "wb") as log:
 
         class PointKernel(AsyncKernelManager):
             async def start_kernel(self, **options):
                 await super().start_kernel(cwd=str(folder), env=environment, stdout=log, stderr=log, **options)
 
-        options = dict(kernel_name="python3", language="python", progress_bar=False, kernel_manager_class=PointKernel)
-        try:
+        def execute() -> None:
+            options = dict(kernel_name="python3", language="python", progress_bar=False)
             parameters = point.values | {"run": str(run.path)}
-            papermill.execute_notebook(project_path(point.notebook), partial, parameters, **options)
+            with closing(ensure_event_loop()):  # papermill would open one for each task of Dask's and never close it
+                papermill.execute_notebook(
+                    project_path(point.notebook), partial, parameters, kernel_manager_class=PointKernel, **options
+                )
+
+        try:
+            with ThreadPoolExecutor(1) as alone:  # whose event loop is its own, whatever runs in the caller's thread
+                alone.submit(execute).result()
         finally:
             with suppress(FileNotFoundError):
                 partial.replace(run.path / "point.ipynb")
