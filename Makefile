@@ -76,7 +76,7 @@ test-all:  ## the tests and the slow ones
 	$(PY) -m pytest
 
 lab:  ## open JupyterLab on the notebooks: notebooks/id, notebooks/en
-	$(PY) -m jupyterlab --LabApp.news_url=None --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS))
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS))
 
 sync:  ## carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language
 	@$(PY) book/translations.py $(FROM:%=--from %) $(NEW:%=--new %)
