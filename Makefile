@@ -123,7 +123,7 @@ $(BUILD)/sweeps: FORCE
 	$(call said,$(SWEEPS))
 
 define notebook
-$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(1)/$(or $(4),$(2)).ipynb notebooks/claims.yml $(RUN)/.trained $(LIB) $(SUBJECT) $(BUILD)/profile book/execute.py $(3)
+$(BUILD)/notebooks/$(1)/$(2).ipynb: notebooks/$(1)/$(or $(4),$(2)).ipynb notebooks/claims.yml $(wildcard book/locale/en.po book/locale/$(1).po book/references.bib) $(RUN)/.trained $(LIB) $(SUBJECT) $(BUILD)/profile book/execute.py $(3)
 	@OMP_NUM_THREADS=$(THREADS) $$(PY) book/execute.py $$< $$@ --params $(PARAMS) $(5)
 endef
 first = $(firstword $(LANGS))
