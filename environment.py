@@ -1,4 +1,4 @@
-"""Find the Python that runs the project, or make it: prints its path. Standard library only.
+"""Find the Python that runs the project, or make it: prints its path, or with `run …` runs it. Standard library only.
 
 An active conda or virtual environment that has everything pyproject.toml asks for is used as it is; otherwise
 .venv is made with pip from pyproject.toml and constraints.txt, and made again when one of the two changes.
@@ -24,24 +24,35 @@ for line in project["dependencies"]:
 """
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
+    python = find()
+    if not argv:
+        return print(python)
+    paths = [str(ROOT), str(ROOT / "book"), os.environ.get("PYTHONPATH")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if os.name == "posix":  # in this process's place: signals and the exit code are the program's own
+        sys.stdout.flush()
+        os.execve(python, [str(python), *argv[1:]], environment)
+    sys.exit(subprocess.run([python, *argv[1:]], env=environment).returncode)
+
+
+def find() -> Path:
+    """The active environment's Python, if it has everything, else that of the project's own."""
     for prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX")):
         python = Path(prefix, "bin", "python") if prefix else None
         if python and python.is_file():
             done = subprocess.run([python, "-c", CHECK], cwd=ROOT, capture_output=True, text=True)
             if done.returncode == 0:
-                return print(python)
+                return python
             reason = (done.stderr.strip() or f"its Python ends with code {done.returncode}").splitlines()[-1]
             say(f"the active environment {prefix} is not used: {reason}")
-    print(own_environment())
+    return own_environment()
 
 
 def own_environment() -> Path:
     folder = Path(os.environ.get("VENV", ROOT / ".venv")).absolute()
     python, stamp = folder / "bin" / "python", folder / "made-from"
-    wanted = hashlib.sha256(
-        b"".join((ROOT / n).read_bytes() for n in ("pyproject.toml", "constraints.txt"))
-    ).hexdigest()
+    wanted = wanted_sha256()
     if python.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return python
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -62,9 +73,16 @@ def own_environment() -> Path:
     return python
 
 
+def wanted_sha256() -> str:
+    """Of what pip reads: the constraints, and pyproject.toml without the settings of other tools."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    tables = [t for t in text.split("\n[") if not t.startswith("tool.") or t.startswith("tool.hatch")]
+    return hashlib.sha256("\n[".join(tables).encode() + (ROOT / "constraints.txt").read_bytes()).hexdigest()
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -75,20 +75,20 @@ def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -
 class _UniqueKeys:
     """A loader that refuses a mapping with one key twice, of which PyYAML would silently take the last."""
 
-    def compose_mapping_node(self, anchor):
-        node, seen = super().compose_mapping_node(anchor), set()
+    def construct_mapping(self, node, deep=False):
+        seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if (key.tag, key.value) in seen:
                 raise yaml.MarkedYAMLError(problem=f"found the key {key.value!r} twice", problem_mark=key.start_mark)
             seen.add((key.tag, key.value))
-        return node
+        return super().construct_mapping(node, deep)
 
 
-class _Typed(_UniqueKeys, yaml.SafeLoader):
+class _Typed(_UniqueKeys, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one in C is ten times faster
     """Numbers, truth values and dates become Python's."""
 
 
-class _Texts(_UniqueKeys, yaml.BaseLoader):
+class _Texts(_UniqueKeys, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
     """Every value stays the text that was typed."""
 
 

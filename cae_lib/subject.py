@@ -1,10 +1,11 @@
 """What the images show: a dataset's name, its ten classes and the word for one of its images, in each language.
 
-The datasets that the report knows are listed here; a folder of one's own brings its words in `classes.yml`.
+The datasets that the report knows are in datasets.yml; a folder of one's own brings its words in `classes.yml`.
 """
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cae_lib.files import FileError, UserError, project_path, read_yaml
@@ -36,85 +37,25 @@ class Subject:
     published: tuple[float, ...] = ()  # one-class AUROC of geometric transformations and of an SVM (Golan 2018)
 
 
-GARMENTS = dict(
-    item={"id": "pakaian", "en": "garment"},
-    classes={
-        "id": (
-            *("kaus", "celana panjang", "sweter", "gaun", "mantel"),
-            *("sandal", "kemeja", "sepatu kets", "tas", "sepatu bot"),
-        ),
-        "en": (
-            *("T-shirt", "trouser", "pullover", "dress", "coat"),
-            *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-        ),
-    },
-    distinct_pair=(1, 6),
-    confusable_classes=(0, 2, 4, 6),
-    outlier_source="digits",
-    confusable_why={
-        "id": "Bentuknya sama, yaitu badan dengan dua lengan, dan yang membedakannya adalah kerah, kancing, dan "
-        "rajutan, yang hampir hilang pada citra sekecil ini.",
-        "en": "They have one shape, a body with two arms, and what tells them apart is a collar, buttons or knitting, "
-        "nearly lost in an image this small.",
-    },
-)
-SUBJECTS = {
-    "fashion-mnist": Subject(
-        name={"id": "Fashion-MNIST", "en": "Fashion-MNIST"},
-        about={
-            "id": "Fashion-MNIST berisi foto kecil pakaian, sepatu, dan tas dari sebuah toko daring, dalam warna "
-            "abu-abu dan sepuluh kelas.",
-            "en": "Fashion-MNIST holds small photographs of clothes, shoes and bags from an online shop, in shades of "
-            "grey and in ten classes.",
-        },
-        cite="xiao2017",
-        score_tuning_classes=(0, 5, 6, 8),
-        published=(0.935, 0.928),
-        **GARMENTS,
-    ),
-    "synthetic": Subject(
-        name={"id": "himpunan data sintetis", "en": "the synthetic dataset"},
-        about={
-            "id": "Citra sintetis ini bukan foto: kode menggambar sepuluh siluet dari beberapa kotak, masing-masing "
-            "dengan ukuran, letak, kecerahan, dan garis-garis tersendiri.",
-            "en": "These synthetic images are no photographs: code draws ten silhouettes from a few boxes, each "
-            "image with a size, place, brightness and stripes of its own.",
-        },
-        **GARMENTS,
-    ),
-    "mnist": Subject(
-        name={"id": "MNIST", "en": "MNIST"},
-        item={"id": "angka", "en": "digit"},
-        classes={
-            "id": ("nol", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan"),
-            "en": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-        },
-        about={
-            "id": "MNIST berisi angka tulisan tangan, yang ditulis oleh pegawai kantor sensus dan murid sekolah, dalam "
-            "warna abu-abu dan sepuluh kelas.",
-            "en": "MNIST holds handwritten digits, written by census staff and by high-school students, in shades of "
-            "grey and in ten classes.",
-        },
-        cite="lecun1998",
-    ),
-    "kmnist": Subject(
-        name={"id": "KMNIST", "en": "KMNIST"},
-        item={"id": "aksara", "en": "character"},
-        classes=dict.fromkeys(("id", "en"), ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
-        about={
-            "id": "KMNIST berisi sepuluh aksara *hiragana* bergaya *kuzushiji*, yaitu tulisan kursif dari buku-buku "
-            "Jepang kuno, yang di sini dinamai menurut bunyinya.",
-            "en": "KMNIST holds ten *hiragana* characters in *kuzushiji*, the cursive script of old Japanese books; "
-            "here they are named by their sound.",
-        },
-        cite="clanuwat2018",
-    ),
-}
+DATASETS = Path(__file__).with_name("datasets.yml")
+
+
+@cache
+def known() -> dict[str, Subject]:
+    """The published datasets, and the one that code draws, by name."""
+    return {name: Subject(**_frozen(words)) for name, words in read_yaml(DATASETS).items()}
+
+
+def _frozen(value):
+    """Lists as tuples, however deep."""
+    if isinstance(value, dict):
+        return {key: _frozen(part) for key, part in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def find(dataset: str) -> Subject:
     """The words of a dataset, by its name or by its folder; raises `SubjectError` for a folder without good ones."""
-    return SUBJECTS[dataset] if dataset in SUBJECTS else read(project_path(dataset))
+    return known()[dataset] if dataset in known() else read(project_path(dataset))
 
 
 def read(folder: Path) -> Subject:

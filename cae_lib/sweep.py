@@ -13,8 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +22,12 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from cae_lib.config import Config, ConfigError
+from cae_lib.execution import execute
 from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
 from cae_lib.run import Run, RunBusy, code_sha256
 
 CODE = ("data", "machine", "model", "training", "metrics")  # the modules that decide a point's result
 KEYS = {"title": dict, "notebook": str, "fixed": dict, "grid": dict, "points": list, "seeds": list, "metrics": list}
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # Dask sets all of them to 1 in its workers
 MAX_DEATHS = 100  # Dask counts each death of a worker for all points assigned to it, also for those not yet begun
 GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
 
@@ -199,36 +198,14 @@ def claimed(run: Run):
 
 
 def _execute(point: Point, run: Run, threads: int) -> None:
-    """Execute the notebook in a kernel of its own; write point.ipynb whole, and the kernel's own output to log.txt.
-
-    The environment goes to the kernel alone: a worker may execute several points in threads, which share `os.environ`.
-    """
-    import papermill
-    from jupyter_client import AsyncKernelManager
-    from jupyter_core.utils import ensure_event_loop
-
-    folder, partial = project_path(".").resolve(), run.path / "point.partial.ipynb"
-    environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    with open(run.path / "log.txt", "wb") as log:
-
-        class PointKernel(AsyncKernelManager):
-            async def start_kernel(self, **options):
-                await super().start_kernel(cwd=str(folder), env=environment, stdout=log, stderr=log, **options)
-
-        def execute() -> None:
-            options = dict(kernel_name="python3", language="python", progress_bar=False)
-            parameters = point.values | {"run": str(run.path)}
-            with closing(ensure_event_loop()):  # papermill would open one for each task of Dask's and never close it
-                papermill.execute_notebook(
-                    project_path(point.notebook), partial, parameters, kernel_manager_class=PointKernel, **options
-                )
-
-        try:
-            with ThreadPoolExecutor(1) as alone:  # whose event loop is its own, whatever runs in the caller's thread
-                alone.submit(execute).result()
-        finally:
-            with suppress(FileNotFoundError):
-                partial.replace(run.path / "point.ipynb")
+    """Execute the notebook; write point.ipynb whole, also where it fails."""
+    partial = run.path / "point.partial.ipynb"
+    parameters = point.values | {"run": str(run.path)}
+    try:
+        execute(project_path(point.notebook), partial, parameters, threads, run.path / "log.txt")
+    finally:
+        with suppress(FileNotFoundError):
+            partial.replace(run.path / "point.ipynb")
 
 
 def save_result(point: Point, result: dict) -> None:

@@ -15,7 +15,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
 from cae_lib.config import Config
-from cae_lib.files import lock
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
@@ -72,12 +71,14 @@ def by_distance(reference, query):
 
 @pytest.fixture(scope="session")
 def smoke_build() -> Path:
-    """The folder of a whole report on synthetic garments, both editions and no sweep, made (or found) by make."""
+    """The folder of a whole report on synthetic garments, both editions and no sweep, made (or found) by make.
+
+    Of two of pytest's workers, the second waits, and finds what the first one made.
+    """
     build = ROOT / "_build" / "smoke"
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     words = ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
-    with lock(build / "lock", wait=True):  # of two workers the second finds what the first one made
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
 

@@ -9,13 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build
-import colophon
-import myst
 import nbformat
 import pytest
-import sources
-import staging
 import yaml
 from babel.messages.pofile import read_po
 from bs4 import BeautifulSoup
@@ -25,6 +20,8 @@ from PIL import Image
 from cae_lib.config import Config
 from cae_lib.run import Run
 from cae_lib.training import train
+from stage import colophon, myst, sources, staging
+from stage.edition import chooser
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = Config()
@@ -228,12 +225,11 @@ def test_a_missing_or_damaged_run_is_refused(tmp_path):
         sources.read_run(tmp_path)
 
 
-def test_missing_notebooks_are_named_at_once_and_without_a_traceback(tmp_path):
-    arguments = ["id", "--notebooks", str(tmp_path), "--run", str(make_run(tmp_path / "run")), "--out", str(tmp_path)]
-    with pytest.raises(SystemExit) as error:
-        build.main(arguments)
-    assert "00_data_and_model.ipynb" in error.value.code and "conclusion.ipynb" in error.value.code
-    assert not (tmp_path / "html").exists()
+def test_missing_notebooks_are_named_at_once(tmp_path):
+    executed = {name: tmp_path / f"{name}.ipynb" for name in ("00_data_and_model", "conclusion")}
+    with pytest.raises(sources.BookError) as error:
+        sources.find_sources("id", executed, sources.contents())
+    assert "00_data_and_model.ipynb" in str(error.value) and "conclusion.ipynb" in str(error.value)
 
 
 # --- words ---------------------------------------------------------------------------------------------------
@@ -246,7 +242,7 @@ def test_every_edition_has_the_same_pages():
 
 def test_the_catalogue_has_every_phrase_that_the_book_asks_for():
     files = [
-        *sources.BOOK.glob("*.py"),
+        *(path for folder in ("stage", "paper") for path in (sources.BOOK / folder).glob("*.py")),
         *sources.BOOK.glob("extension/*.py"),
         *sources.BOOK.glob("templates/**/*.html"),
     ]
@@ -272,18 +268,23 @@ def _toc():
 
 
 def run_build(lang, notebooks, run, out, **environment):
-    command = [
-        sys.executable,
-        str(ROOT / "book" / "build.py"),
-        lang,
-        "--notebooks",
-        notebooks,
-        "--run",
-        run,
-        "--out",
-        out,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=out)
+    """The edition, built in a process of its own with its environment; a `BookError` is all that it tells."""
+    executed = {path.stem: str(path) for path in (notebooks / lang).glob("*.ipynb")}
+    code = """if True:
+        import sys
+        from pathlib import Path
+                lang, executed, run, out = eval(sys.argv[1])
+        executed = {name: Path(path) for name, path in executed.items()}
+        try:
+            toc, made_from = sources.contents(), {"a": "b"}
+            edition.build_edition(lang, ["id", "en"], toc, executed, Path(run), Path(out), "", made_from)
+        except sources.BookError as error:
+            sys.exit(str(error))
+    """
+    command = [sys.executable, "-c", code, repr((lang, executed, str(run), str(out)))]
+    paths = [environment.pop("PYTHONPATH", ""), str(ROOT), str(ROOT / "book")]
+    environment = os.environ | environment | {"PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=out)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +297,7 @@ def edition(tmp_path_factory):
     nowhere = str(place / "packages" / "id.py")
     done = run_build("id", notebooks, run, place, HOME=nowhere, PYTHONPATH=str(place / "packages"))
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+    assert done.stderr == "" and done.stdout == ""
     return place / "html"
 
 
@@ -314,15 +315,20 @@ def test_a_page_shows_what_the_notebook_showed(edition):
     assert (edition / "id" / page.select_one("a.notebook-download")["href"]).is_file()
 
 
+def test_an_edition_says_what_it_was_made_from(edition):
+    record = json.loads((edition / "id" / ".made").read_text())
+    assert record["made_from"] == {"a": "b"} and record["seconds"] > 0
+
+
 def test_the_chooser_leads_to_every_edition(edition):
-    chooser = BeautifulSoup((edition / "index.html").read_text(encoding="utf-8"), "html.parser")
-    assert [a["href"] for a in chooser.select("a.door")] == [f"{x}/introduction.html" for x in sources.languages()]
-    assert not chooser.select("script")
+    page = BeautifulSoup((edition / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert [a["href"] for a in page.select("a.door")] == [f"{x}/introduction.html" for x in sources.languages()]
+    assert not page.select("script")
 
 
 def test_one_edition_alone_points_to_no_other(tmp_path):
     run = {"config": Config().to_dict()}
-    alone = build.chooser(["id"], run)
+    alone = chooser(["id"], run)
     assert 'hreflang="en"' not in alone and 'lang="en"' not in alone and 'href="id/introduction.html"' in alone
     told = staging.configuration("id", ["id"], tmp_path, [], run, {})["sphinx"]["config"]["html_context"]
     assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"

@@ -59,7 +59,7 @@ def place(tmp_path, monkeypatch):
 def choice(place, capsys) -> tuple[str, str]:
     """What is printed for make to read, and what is said to the user."""
     capsys.readouterr()
-    place.environment.main()
+    place.environment.main([])
     said = capsys.readouterr()
     return said.out, said.err
 
@@ -140,6 +140,27 @@ def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(plac
         assert len(place.made) == 2
 
 
+def test_a_setting_of_another_tool_is_none_of_the_environments(place, capsys):
+    choice(place, capsys)
+    path = place.root / "pyproject.toml"
+    path.write_text(path.read_text() + "\n[tool.ruff]\nline-length = 80\n")
+    choice(place, capsys)
+    assert len(place.made) == 1
+    path.write_text(path.read_text() + "\n[tool.hatch.build]\ndev-mode-dirs = ['x']\n")
+    choice(place, capsys)
+    assert len(place.made) == 2
+
+
+def test_a_program_runs_in_the_environment_with_the_projects_packages(place, tmp_path):
+    """In a process of its own, as it takes the place of the one that found the environment."""
+    asked = "import os, sys; print(sys.argv[1:], os.environ['PYTHONPATH'], flush=True); sys.exit(7)"
+    run = [sys.executable, SOURCE, "run", "-c", asked, "a b"]
+    environment = os.environ | {"VIRTUAL_ENV": sys.prefix, "PYTHONPATH": "mine"}
+    done = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    paths = os.pathsep.join([str(SOURCE.parent), str(SOURCE.parent / "book"), "mine"])
+    assert done.returncode == 7 and done.stdout == f"['a b'] {paths}\n", done.stderr
+
+
 def test_what_pip_could_not_finish_is_not_taken_for_an_environment(place, capsys):
     place.pip_code = 1
     with pytest.raises(SystemExit, match="pip could not make"):
@@ -154,7 +175,7 @@ def test_a_python_that_cannot_run_the_project_gets_one_clear_message(place, caps
     old = SimpleNamespace(version_info=version, version=f"{number} (fake)", exit=sys.exit, stderr=sys.stderr)
     monkeypatch.setattr(place.environment, "sys", old)
     with pytest.raises(SystemExit) as caught:
-        place.environment.main()
+        place.environment.main([])
     assert f"Python {number}" in caught.value.code and "3.11 to 3.13" in caught.value.code
     assert "\n" not in caught.value.code and not place.made and not place.own.exists()
 

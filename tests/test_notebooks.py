@@ -1,20 +1,21 @@
 """The notebooks as their users meet them: made by make, opened alone, parameterised by papermill, executed again."""
 
 import dataclasses
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import execute
 import nbformat
 import pytest
 
+from cae_lib.files import UserError
 from cae_lib.run import Run
 from cae_lib.training import train
+from making.execute import drop_progress, execute_chapter
 from report import claims
 from report.page import Page
 from tests.conftest import ROOT, TINY
@@ -24,7 +25,6 @@ CHAPTERS = sorted(
     for path in (ROOT / "notebooks" / "id").glob("*.ipynb")
     if path.stem not in ("09_sweep", "point")  # which are executed for each sweep, and for each of its points
 )
-MAKE = ["make", "report", "PROFILE=smoke", "BUILD=_build/smoke", "SWEEPS="]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
 
@@ -39,11 +39,6 @@ def begin(*words, **environment) -> subprocess.Popen:
 
 def papermill(source: str, output: Path, *options) -> subprocess.CompletedProcess:
     return command(sys.executable, "-m", "papermill", f"notebooks/{source}", output, "-k", "python3", *options)
-
-
-def made(build: Path) -> dict[Path, int]:
-    """When each executed notebook and each edition was made."""
-    return {p: p.stat().st_mtime_ns for p in [*build.glob("notebooks/*/*.ipynb"), *build.glob("html/*/.made")]}
 
 
 def test_every_notebook_is_executed_in_both_languages(smoke_build):
@@ -120,81 +115,6 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
     assert "±" not in pages[1] and "--seed 43" in pages[1] and "`make report` again" in pages[1]
 
 
-# --- make -------------------------------------------------------------------------------------------------------
-
-
-def test_a_second_make_report_does_nothing(smoke_build):
-    before = made(smoke_build)
-    done = command(*MAKE)
-    assert done.returncode == 0 and made(smoke_build) == before
-    assert "executed" not in done.stdout and str(smoke_build / "html" / "index.html") in done.stdout
-
-
-def test_after_an_edit_to_one_notebook_only_it_and_the_book_are_made_again(smoke_build, tmp_path):
-    copy = shutil.copytree(smoke_build, tmp_path / "build")  # with its times; others read the pages
-    before, source = made(copy), ROOT / "notebooks" / "id" / "04_interpolation.ipynb"
-    times = source.stat().st_atime_ns, source.stat().st_mtime_ns
-    os.utime(source)
-    try:
-        done = command(*MAKE[:3], f"BUILD={copy}", "SWEEPS=")
-    finally:
-        os.utime(source, ns=times)
-    assert done.returncode == 0, done.stderr[-3000:]
-    again = {p.relative_to(copy).as_posix() for p, t in made(copy).items() if before[p] != t}
-    assert again == {"notebooks/id/04_interpolation.ipynb", "html/id/.made"}, "the other language is another page"
-
-
-def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(smoke_build):
-    stamp, page = smoke_build / "seed_replicas", smoke_build / "notebooks" / "id" / "conclusion.ipynb"
-    kept = {path: (path.read_bytes(), path.stat()) for path in (stamp, page)}
-    words, beside = [*MAKE[:1], *MAKE[2:], page.relative_to(ROOT)], ROOT / "runs" / "test of seed replicas"
-    assert "executed" not in command(*words).stdout
-    try:
-        beside.mkdir(parents=True)
-        config = json.loads((ROOT / "runs" / "smoke" / "config.json").read_text())
-        (beside / "config.json").write_text(json.dumps(config | {"seed": 7}, indent=1) + "\n")
-        (beside / "metrics.json").write_text('{"test_mse": 1}')
-        done = command(*words)
-    finally:
-        shutil.rmtree(beside)
-        for path, (content, facts) in kept.items():
-            path.write_bytes(content)
-            os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    assert done.returncode == 0 and done.stdout.count("executed") == 1, done.stderr
-    assert "executed" not in command(*words).stdout
-
-
-@pytest.mark.parametrize(
-    ("edited", "trains"),
-    [
-        ("cae_lib/training.py", True),
-        ("notebooks/params/smoke.yml", True),
-        ("book/report/plots/style.py", False),
-        ("book/locale/id.po", False),  # the terms that figures are labelled with
-        ("notebooks/claims.yml", False),
-    ],
-)
-def test_training_is_looked_at_again_when_what_it_depends_on_was_edited(smoke_build, edited, trains):
-    planned = command(*MAKE, "--dry-run", "-W", edited).stdout
-    assert ("cae_lib train" in planned) is trains
-    assert "book/execute.py" in planned
-
-
-@pytest.mark.parametrize(
-    ("word", "told"),
-    [("PROFILE=fll", r"PROFILE: found 'fll'; allowed are"), ("LANGS=fr", r"LANGS: found 'fr'; allowed are")],
-)
-def test_a_mistyped_word_of_make_is_one_message(word, told):
-    done = command("make", "report", word)
-    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
-
-
-def test_make_help_names_every_verb():
-    shown = command("make", "help").stdout
-    for verb in ("report", "test", "test-all", "lab", "notebooks", "book", "serve", "clean", "distclean"):
-        assert f"make {verb} " in shown, verb
-
-
 # --- papermill and Jupyter ------------------------------------------------------------------------------------------
 
 
@@ -229,37 +149,42 @@ def test_a_wrong_parameter_fails_before_any_training_with_one_message(tmp_path, 
 
 
 def test_without_a_run_the_first_cell_says_in_one_line_how_to_make_one(tmp_path):
-    sources, running = [p.name for p in CHAPTERS if p.name[:2] not in ("00", "01")], {}
-    for source in sources:  # all at once
-        words = [f"notebooks/id/{source}", tmp_path / source, "--params", params(tmp_path)]
-        running[source] = begin(sys.executable, "book/execute.py", *words)
-    for source, process in running.items():
-        _, told = process.communicate()
-        assert process.returncode == 1 and not (tmp_path / source).exists(), source
-        assert (tmp_path / source).with_suffix(".failed.ipynb").exists(), source
-        first = told.strip().splitlines()[0]
-        assert "RunError: run: " in first and "make report" in first and "Traceback" not in told, source
+    sources = [path for path in CHAPTERS if path.name[:2] not in ("00", "01")]
+
+    def refused(source: Path) -> str:
+        with pytest.raises(UserError) as error:
+            execute_chapter(source, tmp_path / source.name, {"run": str(tmp_path / "none")}, 1, dict)
+        return str(error.value)
+
+    with ThreadPoolExecutor() as pool:  # all at once
+        told = dict(zip(sources, pool.map(refused, sources), strict=True))
+    for source, text in told.items():
+        assert not (tmp_path / source.name).exists() and (tmp_path / source.stem).with_suffix(".failed.ipynb").exists()
+        first = text.splitlines()[0]
+        assert "RunError: run: " in first and "make report" in first and "Traceback" not in text, source
 
 
-def test_kernels_are_reached_by_sockets_and_by_ports_where_the_temporary_folder_lies_too_deep(tmp_path):
+def test_kernels_are_reached_by_sockets_and_by_ports_where_the_temporary_folder_lies_too_deep(tmp_path, monkeypatch):
     asked = "import json, ipykernel; print(json.load(open(ipykernel.get_connection_file()))['transport'])"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(asked)]), tmp_path / "asked.ipynb")
     (deep := tmp_path / ("deep" * 30)).mkdir()
-    for folder, transport in (("/tmp", "ipc"), (deep, "tcp")):
-        words = ["book/execute.py", tmp_path / "asked.ipynb", tmp_path / "out.ipynb"]
-        done = begin(sys.executable, *words, "--params", params(tmp_path), TMPDIR=str(folder))
-        assert done.communicate()[1] == "" and done.returncode == 0
-        (cell,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1:]
-        assert cell.outputs[0].text == f"{transport}\n"
+    for folder, transport in (("/tmp", "ipc"), (str(deep), "tcp")):
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        execute_chapter(tmp_path / "asked.ipynb", tmp_path / "out.ipynb", {}, 1, lambda: {"fact": 1})
+        notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+        assert notebook.cells[-1].outputs[0].text == f"{transport}\n" and notebook.metadata["report"] == {"fact": 1}
+        assert {path.name for path in tmp_path.glob("out*")} == {"out.ipynb"}
 
 
-def params(folder: Path) -> Path:
-    path = folder / "params.yml"
-    path.write_text(f"run: {json.dumps(str(folder / 'none'))}\n")
-    return path
+def test_a_kernel_that_dies_is_told_as_that(tmp_path):
+    cells = [nbformat.v4.new_code_cell("print('before')"), nbformat.v4.new_code_cell("import os; os._exit(9)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "dies.ipynb")
+    with pytest.raises(UserError, match=r"dies.ipynb: its kernel, .* has died") as error:
+        execute_chapter(tmp_path / "dies.ipynb", tmp_path / "out.ipynb", {}, 1, dict)
+    assert "the same command" in str(error.value) and not (tmp_path / "out.ipynb").exists()
 
 
-def test_the_progress_of_a_training_is_dropped_from_the_executed_notebook_and_nothing_else(tmp_path):
+def test_the_progress_of_a_training_is_dropped_from_the_executed_notebook_and_nothing_else():
     def stream(name, text):
         return nbformat.v4.new_output("stream", name=name, text=text)
 
@@ -268,6 +193,6 @@ def test_the_progress_of_a_training_is_dropped_from_the_executed_notebook_and_no
     )
     kept = [stream("stderr", "UserWarning: look here"), stream("stdout", "training: said by the page itself")]
     cell = nbformat.v4.new_code_cell("train()", outputs=[progress, *kept])
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), cell]), tmp_path / "n.ipynb")
-    execute.drop_progress(tmp_path / "n.ipynb")
-    assert nbformat.read(tmp_path / "n.ipynb", 4).cells[1].outputs == kept
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# T"), cell])
+    drop_progress(notebook)
+    assert notebook.cells[1].outputs == kept

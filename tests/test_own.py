@@ -125,7 +125,10 @@ def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
             "digits are not strange here"
         )
         assert 'class="run-note' not in texts["introduction"], "this is the report, not a small one of another"
-    again = make_in(place, "report", "PROFILE=mine", "--dry-run", "-W", "data/mine/classes.yml").stdout
-    assert "book/execute.py" in again and "cae_lib train" not in again, "a name changes the pages, not the model"
-    more = make_in(place, "report", "PROFILE=mine", "--dry-run", "-W", "data/mine/train-images-idx3-ubyte").stdout
-    assert "cae_lib train" in more
+    words, images = place / "data" / "mine" / "classes.yml", place / "data" / "mine" / "train-images-idx3-ubyte"
+    words.write_text(words.read_text().replace("Little digits", "Small digits"))
+    again = make_in(place, "report", "PROFILE=mine", "PLAN=yes").stdout
+    assert "id/00_data_and_model: changed: words" in again, "a name changes the pages,"
+    assert "training" not in again, "not the model"
+    images.write_bytes(images.read_bytes()[:-1] + b"7")
+    assert "training runs/mine: changed: dataset" in make_in(place, "report", "PROFILE=mine", "PLAN=yes").stdout

@@ -7,14 +7,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import cover
-import paging
-import pdf
 import pytest
-import sources
 import yaml
 from bs4 import BeautifulSoup
 from pypdf import PdfReader
+
+from making.outputs import Report
+from paper import paging, pdf
+from stage import cover, sources
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -44,7 +44,7 @@ def printed(smoke_build, lang) -> Path:
     except sources.BookError as error:
         pytest.skip(str(error))
     if lang not in made:
-        made[lang] = make(f"{smoke_build.relative_to(ROOT)}/pdf/{NAMES[lang]}", *SMOKE)
+        made[lang] = make("pdf", f"EDITION={lang}", *SMOKE)
     assert made[lang].returncode == 0, f"make failed:\n{made[lang].stdout[-2000:]}\n{made[lang].stderr[-4000:]}"
     assert made[lang].stderr == "", "WeasyPrint has nothing to complain of"
     return smoke_build / "pdf"
@@ -102,6 +102,7 @@ def test_make_pdf_says_what_it_made_and_makes_no_pdf_again(printed, lang):
     before = {name: (printed / name).stat().st_mtime_ns for name in NAMES.values()}
     done = make("pdf", *SMOKE)
     assert done.returncode == 0 and {name: (printed / name).stat().st_mtime_ns for name in before} == before
+    assert "begun" not in done.stdout
     line, pages = done.stdout.splitlines()[LANGS.index(lang) - 2], len(reader(printed / NAMES[lang]).pages)
     assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{NAMES[lang]}", line), "what it made and where"
     assert done.stdout.count(" pages, ") == 2, "but said"
@@ -335,23 +336,21 @@ def test_the_shipped_cover_is_placeholders_in_both_languages():
 
 def test_without_pango_it_says_what_to_install(tmp_path):
     (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0-0')")
-    command = [
-        sys.executable,
-        ROOT / "book" / "pdf.py",
-        "--lang",
-        "id",
-        "--html",
-        tmp_path,
-        tmp_path / "laporan-id.pdf",
-    ]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
-    assert done.returncode == 1 and "apt-get install libpango-1.0-0 libpangoft2-1.0-0" in done.stderr
+    command = [sys.executable, ROOT / "book" / "make.py", "pdf", "--profile", "smoke"]
+    paths = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "book")))
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "", "before anything long begins"
+    assert "apt-get install libpango-1.0-0 libpangoft2-1.0-0" in done.stderr
     assert "brew install pango" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_file_is_called_by_the_language_s_own_word():
-    done = make("--no-print-directory", "--eval", "names: ; @echo $(foreach x,id en fr,$(call pdf_of,$(x)))", "names")
-    assert done.stdout.split() == ["_build/pdf/laporan-id.pdf", "_build/pdf/report-en.pdf", "_build/pdf/report-fr.pdf"]
+    report = Report(Path("p.yml"), ("id", "en"), Path("_build"))
+    assert [str(report.pdf(lang)) for lang in ("id", "en", "fr")] == [
+        "_build/pdf/laporan-id.pdf",
+        "_build/pdf/report-en.pdf",
+        "_build/pdf/report-fr.pdf",
+    ]
 
 
 # --- the places of figures -----------------------------------------------------------------------------------

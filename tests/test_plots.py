@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from cae_lib import subject
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder, shape_walk
-from cae_lib.subject import SUBJECTS
 from report import plots
 from report.numbers import number, numerals
 from report.plots.style import canvas, localise
@@ -21,7 +21,7 @@ from report.words import terms, word
 
 LANGS = ("id", "en")
 RNG = np.random.default_rng(0)
-CLASSES = SUBJECTS["fashion-mnist"].classes
+CLASSES = subject.find("fashion-mnist").classes
 IMAGES = RNG.random((10, 6, 14, 14))
 LABELS = np.repeat(np.arange(10), 30)
 CENTRES = 10 * np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 10, endpoint=False)])

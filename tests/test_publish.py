@@ -2,23 +2,19 @@
 
 import io
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 
-import build
-import colophon
 import matplotlib.pyplot as plt
 import numpy as np
-import publish
 import pybtex.database
 import pytest
-import sources
 import yaml
-from cover import FIELDS
 from PIL import Image
 
 from report.plots.style import PAPER
+from stage import colophon, publish, sources
+from stage.cover import FIELDS
+from stage.edition import build_edition
 from tests.test_editions import LANGS, PAGES, ROOT, page, soup, themed
 
 BASE = "https://example.org/report"
@@ -64,9 +60,8 @@ def test_every_page_describes_itself(smoke_build, lang):
 
 
 def test_with_an_address_the_book_names_itself_by_it(smoke_build, tmp_path):
-    command = [sys.executable, ROOT / "book" / "build.py", "id", "--notebooks", smoke_build / "notebooks"]
-    command += ["--run", ROOT / "runs" / "smoke", "--out", tmp_path, "--base-url", BASE + "/"]
-    subprocess.run(command, check=True, capture_output=True)
+    executed = {path.stem: path for path in (smoke_build / "notebooks" / "id").glob("*.ipynb")}
+    build_edition("id", ["id", "en"], sources.contents(), executed, ROOT / "runs" / "smoke", tmp_path, BASE, {})
     html = tmp_path / "html"
     head = soup(html / "id" / "01_training.html").head
     assert head.select_one("link[rel=canonical]")["href"] == f"{BASE}/id/01_training.html"
@@ -85,10 +80,10 @@ def publish_spaces():
 
 
 def test_an_address_that_is_none_is_refused():
-    assert build.web_address("") == "" and build.web_address(f"{BASE}/") == BASE
+    assert sources.web_address("") == "" and sources.web_address(f"{BASE}/") == BASE
     for wrong in ("example.org", "ftp://example.org", 'https://example.org/"x', "https://example.org/?a"):
         with pytest.raises(sources.BookError, match="must be an address"):
-            build.web_address(wrong)
+            sources.web_address(wrong)
 
 
 @pytest.mark.parametrize("lang", LANGS)

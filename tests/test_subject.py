@@ -8,7 +8,7 @@ import yaml
 
 from cae_lib import subject
 from cae_lib.config import FAMILY
-from cae_lib.subject import SUBJECTS, Subject, SubjectError
+from cae_lib.subject import Subject, SubjectError
 from tests.conftest import ROOT, torchvision_says
 
 GOOD = {
@@ -27,29 +27,32 @@ def lay(folder: Path, words) -> Path:
 # --- the datasets that the report knows ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+DATASETS = subject.known()
+
+
+@pytest.mark.parametrize("name", DATASETS)
 def test_each_dataset_has_ten_classes_and_all_its_words_in_both_languages(name):
-    found = SUBJECTS[name]
+    found = DATASETS[name]
     for texts in (found.name, found.item, found.about, found.classes, found.confusable_why or found.name):
         assert set(texts) == {"id", "en"} and all(texts.values())
     assert {len(set(names)) for names in found.classes.values()} == {10}
     bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     assert not found.cite or f"{{{found.cite}," in bibliography
-    assert set(FAMILY) < set(SUBJECTS) and subject.find(name) is found
+    assert set(FAMILY) < set(DATASETS) and subject.find(name) is found
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_classes_stand_in_the_order_of_the_labels_as_torchvision_knows_it(name):
     theirs = torchvision_says(name)["classes"]
-    for ours, known in zip(SUBJECTS[name].classes["en"], theirs, strict=True):
+    for ours, known in zip(DATASETS[name].classes["en"], theirs, strict=True):
         assert ours.lower() in re.split("[/ -]+", known.lower()) or ours.lower() in known.lower()
 
 
 def test_both_languages_name_the_same_class():
-    pairs = dict(zip(*(SUBJECTS["fashion-mnist"].classes[lang] for lang in ("en", "id")), strict=True))
+    pairs = dict(zip(*(DATASETS["fashion-mnist"].classes[lang] for lang in ("en", "id")), strict=True))
     known = {"sandal": "sandal", "sneaker": "sepatu kets", "bag": "tas", "ankle boot": "sepatu bot", "dress": "gaun"}
     assert {name: pairs[name] for name in known} == known
-    digits = SUBJECTS["mnist"].classes["id"]
+    digits = DATASETS["mnist"].classes["id"]
     assert (digits[0], digits[7], digits[9]) == ("nol", "tujuh", "sembilan")
 
 

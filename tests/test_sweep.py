@@ -18,7 +18,6 @@ import dask
 import nbformat
 import numpy as np
 import pytest
-import sources
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -26,6 +25,7 @@ from cae_lib import sweep
 from cae_lib.config import Config
 from cae_lib.run import Run, RunBusy
 from cae_lib.sweep import SweepError, read_sweep, run_point, run_points
+from stage import sources
 from tests.conftest import ROOT, TINY
 
 PARAMETERS = "# Parameters\nrun = ''\n" + "\n".join(f"{name} = None" for name in Config().to_dict())

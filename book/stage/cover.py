@@ -3,9 +3,8 @@
 import difflib
 from pathlib import Path
 
-from sources import BookError, languages
-
 from cae_lib.files import FileError, read_yaml
+from stage.sources import BookError, languages
 
 FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
 

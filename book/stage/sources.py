@@ -1,20 +1,19 @@
 """What an edition of the book is made of: its languages and pages, the file behind each, the run and its words."""
 
 import json
-import sys
+import re
 from pathlib import Path
 
-BOOK = Path(__file__).resolve().parent
-sys.path.insert(0, str(BOOK.parent))
-from cae_lib import subject  # noqa: E402
-from cae_lib.config import Config  # noqa: E402
-from cae_lib.files import read_yaml  # noqa: E402
-from report.words import say, translator  # noqa: E402
+from cae_lib import subject
+from cae_lib.config import Config
+from cae_lib.files import UserError, read_yaml
+from report.words import say, translator
 
+BOOK = Path(__file__).resolve().parents[1]
 TITLE = "A convolutional autoencoder on {dataset}"
 
 
-class BookError(Exception):
+class BookError(UserError):
     """What keeps the book from being made, told in one message."""
 
 
@@ -40,12 +39,9 @@ def pages(toc: dict | None = None) -> list[str]:
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
-def find_sources(lang: str, notebooks: Path, toc: dict) -> dict[str, Path]:
+def find_sources(lang: str, executed: dict[str, Path], toc: dict) -> dict[str, Path]:
     """The file behind each page; `BookError` names all that are missing at once."""
-    found = {}
-    for name in pages(toc):
-        prose, notebook = BOOK / lang / f"{name}.md", notebooks / lang / f"{name}.ipynb"
-        found[name] = prose if prose.is_file() else notebook
+    found = {name: executed.get(name, BOOK / lang / f"{name}.md") for name in pages(toc)}
     if missing := [str(path) for path in found.values() if not path.is_file()]:
         raise BookError(
             "these pages of book/toc.yml have not been made: " + ", ".join(missing) + "; `make report` makes them"
@@ -75,3 +71,15 @@ def words_of(run: dict) -> subject.Subject:
 def title(lang: str, run: dict) -> str:
     """The report's: what was trained on what."""
     return translator(lang)(TITLE).format(dataset=say(words_of(run).name, lang))
+
+
+def report_name(lang: str) -> str:
+    """What a language calls a report, in a file's name: laporan."""
+    return translator(lang)("report")
+
+
+def web_address(url: str) -> str:
+    """`url` without the slash at its end; `BookError` for what no search engine could open."""
+    if url and not re.fullmatch(r"https?://[^\s/?#\"'<>&]+(/[^\s?#\"'<>&]*)?", url):
+        raise BookError(f"BASE_URL: found {url!r}; it must be an address like https://example.org/report")
+    return url.rstrip("/")

@@ -17,16 +17,16 @@ import yaml
 from babel.core import get_global
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
-from colophon import citation_box, colophon, dataset, run_note
-from myst import kind, myst, one_line
 from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell
-from publish import card, citation
-from sources import BOOK, BookError, title
 from traitlets.config import Config as Settings
 
 from report.citations import to_myst
 from report.words import messages, translator
+from stage.colophon import citation_box, colophon, dataset, run_note
+from stage.myst import kind, myst, one_line
+from stage.publish import card, citation
+from stage.sources import BOOK, BookError, title
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
 NOT_SHOWN = {"parameters", "injected-parameters", "remove-cell"}

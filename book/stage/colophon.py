@@ -4,14 +4,14 @@ import re
 from datetime import datetime
 
 from babel.dates import format_datetime
-from cover import read_cover
-from myst import directive
-from publish import bibtex, citation, own_citation
-from sources import BOOK, title, words_of
 
 from cae_lib.config import FAMILY, Config
 from report.numbers import number
 from report.words import say, translator
+from stage.cover import read_cover
+from stage.myst import directive
+from stage.publish import bibtex, citation, own_citation
+from stage.sources import BOOK, title, words_of
 
 
 def run_note(lang: str, run: dict) -> dict | None:

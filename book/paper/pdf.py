@@ -1,8 +1,8 @@
 """Print an edition of the book: its pages as one document on A4, with a cover, contents and numbers, as a tagged PDF.
 
-    python book/pdf.py --lang id --html BUILD/html/id BUILD/pdf/laporan-id.pdf
+    python -m paper.pdf --lang id --html BUILD/html/id BUILD/pdf/laporan-id.pdf
 
-reads the edition as it was built, so that the paper says what the screen says, book/cover.yml and book/print.css.
+reads the edition as it was built, so that the paper says what the screen says, book/cover.yml and print.css.
 """
 
 import argparse
@@ -17,17 +17,16 @@ from urllib.parse import unquote, urlsplit
 
 import matplotlib
 import numpy as np
-import paging
 import pydyf
 import ziamath
 from bs4 import BeautifulSoup, NavigableString
-from cover import is_placeholder, read_cover
 from PIL import Image, ImageColor
-from pypdf import PdfReader
-from sources import BOOK, BookError, languages, pages
 
+from paper import paging
 from report.plots.style import PAPER
 from report.words import translator
+from stage.cover import is_placeholder, read_cover
+from stage.sources import BOOK, BookError, languages, pages
 
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
@@ -40,21 +39,15 @@ and `make pdf` again."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Print one edition of the book as a PDF, or say what PDFs there are.")
-    parser.add_argument(
-        "pdfs", type=Path, nargs="+", metavar="pdf", help="the PDF to make; without --lang, PDFs to list"
-    )
-    parser.add_argument("--lang", choices=languages(), help="which edition")
-    parser.add_argument("--html", type=Path, help="the edition's folder of built pages")
+    parser = argparse.ArgumentParser(description="Print one edition of the book as a PDF.")
+    parser.add_argument("pdf", type=Path, help="the file to make")
+    parser.add_argument("--lang", choices=languages(), required=True, help="which edition")
+    parser.add_argument("--html", type=Path, required=True, help="the edition's folder of built pages")
+    parser.add_argument("--made-from", default="{}", help="what the PDF's properties say that it was made from")
     args = parser.parse_args(argv)
-    if args.lang is None:
-        for path in args.pdfs:
-            print(f"{len(PdfReader(path).pages):4} pages, {path.stat().st_size / 1e6:.1f} MB  {path.resolve()}")
-        return
     try:
-        check_pango()
-        document = assemble(args.html.resolve(), args.lang, read_cover(BOOK / "cover.yml", args.lang))
-        write_pdf(document, args.pdfs[0])
+        document = assemble(args.html.resolve(), args.lang, read_cover(BOOK / "cover.yml", args.lang), args.made_from)
+        write_pdf(document, args.pdf)
     except BookError as error:
         sys.exit(f"pdf: {error}")
 
@@ -87,7 +80,7 @@ def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
 # --- one document of all pages -------------------------------------------------------------------------------
 
 
-def assemble(edition: Path, lang: str, cover: dict[str, str]) -> BeautifulSoup:
+def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "{}") -> BeautifulSoup:
     """The printed report as one HTML document."""
     tr, first = translator(lang), read_page(edition, pages()[0])
     contents, chapters, count = [], [], itertools.count(1)
@@ -108,6 +101,7 @@ def assemble(edition: Path, lang: str, cover: dict[str, str]) -> BeautifulSoup:
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">',
         f"<title>{html.escape(cover['title'] or own_title)}</title>",
         f'<meta name="author" content="{html.escape(author)}">' if author else "",
+        f'<meta name="made-from" content="{html.escape(made_from)}">',
         "</head><body>",
         cover_page(cover, own_title, note.decode_contents() if note else "", tr),
         f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>',
@@ -292,7 +286,7 @@ def write_pdf(document: BeautifulSoup, out: Path) -> None:
     from weasyprint import CSS, HTML
     from weasyprint.text.fonts import FontConfiguration
 
-    fonts, style = FontConfiguration(), (BOOK / "print.css").read_text(encoding="utf-8")
+    fonts, style = FontConfiguration(), (BOOK / "paper" / "print.css").read_text(encoding="utf-8")
     style = CSS(string=style, base_url=f"{FONTS.as_uri()}/", font_config=fonts)
 
     def lay_out():
@@ -305,7 +299,7 @@ def write_pdf(document: BeautifulSoup, out: Path) -> None:
         paging.place(chapter, draft.pages[-1]._page_box.height)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
-    lay_out().write_pdf(temporary, pdf_tags=True, finisher=label_pages)
+    lay_out().write_pdf(temporary, pdf_tags=True, finisher=label_pages, custom_metadata=True)
     temporary.replace(out)
 
 

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from cover import is_placeholder
 from PIL import Image, ImageOps
-from sources import BOOK
 
 from cae_lib.files import read_yaml
+from stage.cover import is_placeholder
+from stage.sources import BOOK
 
 CARD = (1200, 630)  # pixels of an Open Graph picture
 

@@ -4,11 +4,11 @@ import base64
 from pathlib import Path
 
 import jinja2
-from publish import shrink
-from sources import BOOK
 
 from report.citations import to_myst
 from report.words import translator
+from stage.publish import shrink
+from stage.sources import BOOK
 
 
 def kind(output) -> str | None:

@@ -1,0 +1,150 @@
+"""Makes the report, and nothing twice: `python book/make.py report --profile quick`; `make` calls it.
+
+What people write is checked first, then what is stale is made, two things at a time; at the end stands what there is.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cae_lib import subject
+from cae_lib.files import FileBusy, UserError, lock
+from making import outputs, tasks
+from making.digests import read_json
+from making.outputs import ROOT, Report
+from making.tasks import Task
+from report import claims
+from stage.cover import read_cover
+from stage.prose import check_prose
+from stage.sources import BOOK, languages, pages, web_address
+
+HEADLINES = [  # key in metrics.json, what it is, decimals
+    ("test_mse", "test MSE", 5),
+    ("pca_test_mse", "test MSE of PCA with as many numbers", 5),
+    ("test_psnr", "PSNR in dB", 2),
+    ("test_ssim", "SSIM", 3),
+    ("knn_accuracy", "k-NN accuracy of the codes", 4),
+]
+STOPPED = 130  # exit code
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf"), help="up to what it is made")
+    parser.add_argument("--profile", default="full", help="NAME of notebooks/params/NAME.yml (full)")
+    parser.add_argument("--langs", default=" ".join(languages()), help="the editions (%(default)s)")
+    parser.add_argument("--build", default="_build", help="the folder for what is made (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many things at a time (%(default)s)")
+    parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
+    parser.add_argument("--sweeps", help="the sweeps that get a page (all that have finished under this profile)")
+    parser.add_argument("--edition", default="", help="of the PDFs, those of these languages alone")
+    parser.add_argument("--plan", action="store_true", help="make nothing: say what is stale, and why")
+    options = parser.parse_args(argv)
+    os.chdir(ROOT)  # so that every path that is told counts from the project's folder
+    try:
+        report = asked(options)
+        check(report)
+        if options.plan:
+            return plan(report, options.verb, options.edition.split())
+        with alone(report.folder):
+            make(report, options.verb, options.edition.split())
+        close(report, options.verb)
+    except UserError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what was done is kept, and the same command goes on", file=sys.stderr, flush=True)
+        os._exit(STOPPED)  # at once: the notebooks under way end with this process
+    return 0
+
+
+def asked(options) -> Report:
+    """What the options ask for; raises `UserError` for one that is not there."""
+    known = sorted(path.stem for path in (ROOT / "notebooks" / "params").glob("*.yml"))
+    if options.profile not in known:
+        raise UserError(
+            f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/)"
+        )
+    langs = tuple(options.langs.split())
+    if not langs or not set(langs) <= set(languages()):
+        raise UserError(f"LANGS: found {options.langs!r}; allowed are {' '.join(languages())} (the folders in book/)")
+    if not set(options.edition.split()) <= set(langs):
+        raise UserError(f"EDITION: found {options.edition!r}; allowed are {' '.join(langs)}")
+    if options.jobs < 1:
+        raise UserError(f"JOBS: found {options.jobs}; allowed is at least 1")
+    sweeps = None if options.sweeps is None else tuple(options.sweeps.split())
+    profile = Path("notebooks", "params", f"{options.profile}.yml")
+    return Report(profile, langs, Path(options.build), options.jobs, web_address(options.base_url), sweeps)
+
+
+def check(report: Report) -> None:
+    """Read strictly what people write, before anything long begins; raises `UserError` for a mistake."""
+    report.values  # noqa: B018, the profile
+    subject.find(report.config.dataset)  # classes.yml
+    claims.read()
+    known = pages(report.toc)
+    for lang in report.langs:
+        read_cover(BOOK / "cover.yml", lang)
+        for name in known:
+            if not outputs.source_of(lang, name).is_file():
+                check_prose(BOOK / lang / f"{name}.md", known)
+
+
+def alone(folder: Path):
+    """The lock of the folder for what is made; who finds it taken says so and waits."""
+    path = folder / "lock"
+    try:
+        return lock(path)
+    except FileBusy as error:
+        print(f"{error}; waiting", flush=True)
+        return lock(path, wait=True)
+
+
+def make(report: Report, verb: str, only: list[str]) -> None:
+    """Make what `verb` needs, what is stale of it."""
+    if verb == "pdf":
+        from paper.pdf import check_pango
+
+        check_pango()
+    tasks.run(needed(report, verb, only), report.jobs)
+
+
+def needed(report: Report, verb: str, only: list[str]) -> list[Task]:
+    """All that `verb` needs, what comes first first."""
+    found = [outputs.training(report), *outputs.notebooks(report)]
+    found += outputs.editions(report) if verb != "notebooks" else []
+    return found + (outputs.pdfs(report, only or report.langs) if verb == "pdf" else [])
+
+
+def plan(report: Report, verb: str, only: list[str]) -> int:
+    """Say what would be made, and why."""
+    found = tasks.stale(needed(report, verb, only))
+    for task in found.values():
+        print(f"{task.name}: {task.why()}")
+    print(f"{len(found)} to make" if found else "everything is up to date")
+    return 0
+
+
+def close(report: Report, verb: str) -> None:
+    """Say what there is now, and where."""
+    if verb == "notebooks":
+        print(f"executed notebooks: {' '.join(f'{report.folder}/notebooks/{lang}/' for lang in report.langs)}")
+    elif verb == "pdf":
+        from pypdf import PdfReader
+
+        for path in (path for path in map(report.pdf, report.langs) if path.is_file()):
+            print(f"{len(PdfReader(path).pages):4} pages, {path.stat().st_size / 1e6:.1f} MB  {path.resolve()}")
+    elif verb == "report":
+        metrics = read_json(report.run / "metrics.json")
+        for key, name, digits in HEADLINES:
+            if key in metrics:
+                print(f"  {name:<38} {metrics[key]:.{digits}f}")
+        verdicts = metrics.get("verdicts", [])
+        print(f"  {'claims that hold':<38} {sum(v['holds'] for v in verdicts)} of {len(verdicts)}")
+        print(f"the run is in {report.run}, its figures in {report.run / 'metrics.json'}")
+        print(f"the book is ready: {(report.folder / 'html' / 'index.html').resolve()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+"""Everything that the report is made of, and from what: the training, the notebooks, the editions, the PDFs.
+
+An output says what it was made from: a run in `.trained`, an executed notebook in its metadata, an edition in `.made`,
+a PDF in its properties.
+"""
+
+import itertools
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cae_lib import subject
+from cae_lib.config import FAMILY, Config
+from cae_lib.fetch import FILES, PUBLISHED
+from cae_lib.files import UserError, project_path, read_yaml, write_atomic
+from making.digests import (
+    code_digest,
+    code_of,
+    digest,
+    notebook_digest,
+    parameters_of,
+    read_json,
+    source_digest,
+    with_imports,
+)
+from making.tasks import Digests, Task
+from report import claims
+from stage.processes import run_code
+from stage.sources import BOOK, BookError, contents, pages, report_name
+
+ROOT = BOOK.parent
+SWEEP = "09_sweep"  # the chapter that each sweep is told with
+# What takes how long, in seconds, where nothing is known yet: the full report on two cores without a GPU.
+USUAL = {"training": 1200, "notebook": 20, "03_latent_projection": 70, "edition": 45, "pdf": 60}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is asked for; every path is absolute or counts from the project's folder."""
+
+    profile: Path
+    langs: tuple[str, ...]
+    folder: Path
+    jobs: int = 2
+    base_url: str = ""
+    asked_sweeps: tuple[str, ...] | None = None  # None: those that have finished under this profile
+
+    @cached_property
+    def values(self) -> dict:
+        """The profile's parameters; raises `UserError` where one is wrong."""
+        values = read_yaml(self.profile) or {}
+        if not isinstance(values, dict):
+            raise UserError(f"{self.profile}: found {values!r}, allowed are lines of `name: value`")
+        run = values.get("run")
+        if not isinstance(run, str) or not run.strip():
+            raise UserError(f"{self.profile}: run: found {run!r}, allowed is a directory, such as runs/mine")
+        Config.from_dict(values, extra=("run",))
+        return values
+
+    @property
+    def config(self) -> Config:
+        return Config.from_dict(self.values, extra=("run",))
+
+    @property
+    def run(self) -> Path:
+        return project_path(self.values["run"])
+
+    @cached_property
+    def sweeps(self) -> tuple[str, ...]:
+        """The sweeps that have a page."""
+        if self.asked_sweeps is not None:
+            return self.asked_sweeps
+        found = {path.parent.name: read_json(path) for path in sorted(project_path("runs/sweeps").glob("*/sweep.json"))}
+        return tuple(n for n, s in found.items() if s.get("profile") == self.profile.stem and s.get("failed") == {})
+
+    @property
+    def toc(self) -> dict:
+        return contents(self.sweeps)
+
+    def notebooks(self) -> list[str]:
+        """The pages that are notebooks, in reading order."""
+        return [name for name in pages(self.toc) if source_of(self.langs[0], name).is_file()]
+
+    def executed(self, lang: str, name: str) -> Path:
+        return self.folder / "notebooks" / lang / f"{name}.ipynb"
+
+    def edition(self, lang: str) -> Path:
+        return self.folder / "html" / lang
+
+    def pdf(self, lang: str) -> Path:
+        return self.folder / "pdf" / f"{report_name(lang)}-{lang}.pdf"
+
+
+def source_of(lang: str, page: str) -> Path:
+    return ROOT / "notebooks" / lang / f"{SWEEP if page.startswith(SWEEP) else page}.ipynb"
+
+
+# --- the training: its own checks decide, where anything that they look at may have changed ----------------------
+
+
+def training(report: Report) -> Task:
+    record = report.run / ".trained"
+
+    def made_from() -> Digests:
+        return {
+            "parameters": digest(report.config.to_dict()),
+            "code": code_digest(with_imports(ROOT / "cae_lib" / "training.py")),
+            "dataset": dataset_digest(report.config.dataset),
+            "run": run_digest(report.run),
+        }
+
+    def make(_: Digests) -> None:
+        from cae_lib.__main__ import main as command
+
+        # In this process: a kill ends the training with it, and Ctrl-C is the training's to answer.
+        if code := command(["train", "--params", str(report.profile), "--archive-stale"]):
+            sys.exit(code)
+        write_atomic(record, json.dumps(made_from(), indent=1) + "\n")
+
+    facts = read_json(report.run / "provenance.json")
+    seconds = sum(facts.get("epoch_seconds", [])) or USUAL["training"]
+    return Task(trained(report), made_from, lambda: read_json(record), make, seconds, alone=True)
+
+
+def trained(report: Report) -> str:
+    return f"training {report.values['run']}"
+
+
+def dataset_digest(dataset: str) -> str:
+    """SHA-256 of the files that a training would read, as they lie there; "" where they are still to be had."""
+    if dataset == "synthetic":
+        return "drawn by code"
+    folders = [project_path(dataset)]
+    if dataset in FAMILY:
+        folders = [os.environ.get("CAE_DATA_DIR"), f"data/{dataset}", PUBLISHED[dataset].folder]
+    for folder in (project_path(folder) for folder in folders if folder):
+        files = [next((p for p in (folder / n, folder / f"{n}.gz") if p.is_file()), None) for n in FILES]
+        if all(files):
+            return digest(*files)
+    return ""
+
+
+def run_digest(run: Path) -> str:
+    """SHA-256 of what a finished training says of itself, its weights' SHA-256 among it; "" where there is none."""
+    facts = read_json(run / "provenance.json")
+    return digest(facts, run / "config.json", run / "history.csv") if facts.get("state") == "finished" else ""
+
+
+# --- the notebooks, once per language ------------------------------------------------------------------------------
+
+
+def notebooks(report: Report) -> list[Task]:
+    """Each language after the first one, whose results it finds; the conclusion after all that it reads."""
+    names, found = report.notebooks(), []
+    for lang, name in itertools.product(report.langs, names):
+        needs, after = [trained(report)], []
+        if name == "conclusion":
+            needs += [f"{x}/{n}" for x in report.langs for n in names if n != name]
+        elif lang != report.langs[0]:
+            after.append(f"{report.langs[0]}/{name}")
+        if name == "explore" and "03_latent_projection" in names:
+            after.append(f"{lang}/03_latent_projection")  # whose map it draws, and which takes long to compute
+        found.append(notebook(report, lang, name, tuple(needs), tuple(after)))
+    return sorted(found, key=lambda task: len(task.needs))
+
+
+def notebook(report: Report, lang: str, name: str, needs: tuple[str, ...], after: tuple[str, ...]) -> Task:
+    source, output = source_of(lang, name), report.executed(lang, name)
+    swept = {"sweep": f"runs/sweeps/{name.removeprefix(SWEEP + '_')}"} if name.startswith(SWEEP) else {}
+    known = parameters_of(source)  # the profile speaks to every notebook; each takes the parameters that it has
+    values = {key: value for key, value in (report.values | swept).items() if key in known}
+    home = project_path(swept["sweep"]) if swept else report.run
+    about = read_json(output).get("metadata", {})
+
+    def verdicts() -> list[str]:
+        found = read_json(home / "metrics.json").get("verdicts", [])
+        return sorted(verdict["key"] for verdict in found if verdict["notebook"] == source.stem)
+
+    def made_from() -> Digests:
+        found = {
+            "notebook": source_digest(source),
+            "parameters": digest(values),
+            "run": run_digest(report.run),
+            "code": code_digest(code_of(source)),
+            "words": words_digest(report, lang, source.stem),
+        }
+        if swept:
+            found["sweep"] = digest(home / "sweep.json", home / "results.csv")
+        if name == "conclusion":
+            found |= {
+                "findings": digest(read_json(report.run / "metrics.json")),
+                "seed replicas": replicas_digest(report.run),
+            }
+        return found
+
+    def recorded() -> Digests:
+        facts = read_json(output).get("metadata", {}).get("report", {})
+        left = set(facts.get("verdicts", [])) - set(verdicts())  # what it found must still be there, too
+        return facts.get("made_from", {}) if not left else {}
+
+    def make(digests: Digests) -> None:
+        from making.execute import execute_chapter
+
+        def facts() -> dict:
+            return {"made_from": digests, "verdicts": verdicts()}
+
+        execute_chapter(source, output, values, max(1, (os.cpu_count() or 1) // report.jobs), facts)
+
+    seconds = about.get("papermill", {}).get("duration") or USUAL.get(name, USUAL["notebook"])
+    return Task(f"{lang}/{name}", made_from, recorded, make, seconds, needs, after)
+
+
+def words_digest(report: Report, lang: str, chapter: str) -> str:
+    """SHA-256 of the words that a chapter takes from elsewhere: claims, terms, sources, what the images show."""
+    written = [claim for claim in claims.read().values() if chapter in (claim.chapter, "conclusion")]
+    files = [BOOK / "locale" / f"{x}.po" for x in (lang, "en")]
+    return digest(list(map(repr, written)), *files, BOOK / "references.bib", repr(subject.find(report.config.dataset)))
+
+
+def replicas_digest(run: Path) -> str:
+    """SHA-256 of what was found by the runs that differ from this one in the seed alone; see `Run.seed_replicas`."""
+
+    def asked(path: Path) -> dict:
+        return read_json(path) | {"seed": None}
+
+    own, found = asked(run / "config.json"), []
+    for depth in ("*", "*/*", "*/*/*"):
+        for path in sorted(run.parent.glob(f"{depth}/config.json")):
+            if path.parent != run and asked(path) == own and ".stale-" not in str(path):
+                found += [path.parent / file for file in ("config.json", "provenance.json", "metrics.json")]
+    return digest(*found)
+
+
+# --- the editions and the PDFs -----------------------------------------------------------------------------------
+
+
+def editions(report: Report) -> list[Task]:
+    return [edition(report, lang) for lang in report.langs]
+
+
+def edition(report: Report, lang: str) -> Task:
+    record, names = report.edition(lang) / ".made", report.notebooks()
+
+    def made_from() -> Digests:
+        folders = ("assets", "extension", "templates", "explore", lang, "locale")
+        files = sorted(path for folder in folders for path in (BOOK / folder).rglob("*") if path.suffix != ".pyc")
+        files += [BOOK / file for file in ("toc.yml", "cover.yml", "references.bib")]
+        return {
+            "notebooks": digest([notebook_digest(report.executed(lang, name)) for name in names]),
+            "run": run_digest(report.run),
+            "pages": digest(*(part for path in files if path.is_file() for part in (path.name, path))),
+            "words": digest(repr(subject.find(report.config.dataset))),
+            "code": code_digest(with_imports(BOOK / "stage" / "edition.py")),
+            "versions": digest(ROOT / "constraints.txt", ROOT / "CITATION.cff"),
+            "asked": digest(report.langs, report.base_url, report.sweeps),
+        }
+
+    def make(digests: Digests) -> None:
+        from stage.edition import build_edition
+
+        executed = {name: report.executed(lang, name) for name in names}
+        build_edition(lang, report.langs, report.toc, executed, report.run, report.folder, report.base_url, digests)
+
+    seconds = read_json(record).get("seconds") or USUAL["edition"]
+    needs = tuple(f"{lang}/{name}" for name in names)
+    return Task(f"edition {lang}", made_from, lambda: read_json(record).get("made_from", {}), make, seconds, needs)
+
+
+def pdfs(report: Report, langs: tuple[str, ...]) -> list[Task]:
+    return [pdf(report, lang) for lang in langs]
+
+
+def pdf(report: Report, lang: str) -> Task:
+    path = report.pdf(lang)
+
+    def made_from() -> Digests:
+        files = sorted((BOOK / "paper").glob("*.*"))
+        return {
+            "edition": digest(read_json(report.edition(lang) / ".made").get("made_from")),
+            "print": digest(*files, BOOK / "cover.yml"),
+        }
+
+    def recorded() -> Digests:
+        if not path.is_file():
+            return {}
+        from pypdf import PdfReader
+
+        return json.loads((PdfReader(path).metadata or {}).get("/made-from", "{}"))
+
+    def make(digests: Digests) -> None:
+        argv = ["--lang", lang, "--html", str(report.edition(lang)), "--made-from", json.dumps(digests), str(path)]
+        done = run_code("import sys; from paper.pdf import main; main(sys.argv[1:])", *argv)
+        if done.returncode or done.stderr:
+            raise BookError(done.stderr.strip() or f"pdf: ends with code {done.returncode}")
+
+    return Task(f"PDF {lang}", made_from, recorded, make, USUAL["pdf"], (f"edition {lang}",))

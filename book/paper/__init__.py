@@ -1,0 +1,1 @@
+"""An edition on paper: its pages as one tagged PDF."""

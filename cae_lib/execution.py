@@ -1,0 +1,59 @@
+"""Executes a notebook with papermill, in a kernel of its own: the report's chapters and the points of a sweep."""
+
+import os
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from cae_lib.files import project_path
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
+
+
+def execute(source: Path, output: Path, parameters: dict, threads: int, log: Path) -> None:
+    """Execute `source` with `parameters`; `output` shows what came out, cell by cell, also where it fails.
+
+    The kernel stands in the project's folder and has `threads` threads; what it says itself goes to the file `log`.
+    Several may be executed at once, in threads: nothing of the process is changed. A kernel ends itself a second
+    after this process, however that ends. Raises papermill's `PapermillExecutionError` where a cell fails, and
+    nbclient's `DeadKernelError` where the kernel dies.
+    """
+    sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second, for a format that no notebook has
+    import papermill
+    from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import ensure_event_loop
+    from traitlets.config import Config as Settings
+
+    folder = str(project_path(".").resolve())
+    environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as told, tempfile.TemporaryDirectory() as sockets:
+        # By TCP only where it must be: of kernels that start at once, two may be given the same port.
+        address = str(Path(sockets, "kernel"))
+        reachable = os.name == "posix" and len(os.fsencode(address)) < LONGEST_SOCKET
+        transport = {"transport": "ipc", "ip": address} if reachable else {}
+
+        class OwnKernel(AsyncKernelManager):
+            async def start_kernel(self, **options):
+                await super().start_kernel(cwd=folder, env=environment, stdout=told, stderr=told, **options)
+
+        def run() -> None:
+            with closing(ensure_event_loop()):  # papermill would open one in each thread and never close it
+                papermill.execute_notebook(
+                    str(source),
+                    str(output),
+                    parameters,
+                    kernel_name="python3",
+                    language="python",
+                    progress_bar=False,
+                    kernel_manager_class=OwnKernel,
+                    config=Settings({"KernelManager": transport}),
+                    extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not that it was interrupted after an error
+                )
+
+        with ThreadPoolExecutor(1) as alone:  # whose event loop is its own, whatever runs in the caller's thread
+            alone.submit(run).result()

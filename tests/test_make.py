@@ -1,0 +1,439 @@
+"""What is made, and what is not made again: the engine on toy tasks, `make` on a report carried over from elsewhere."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cae_lib.files import UserError, lock
+from making import digests, tasks
+from making.tasks import Task
+from stage.processes import run_code
+from stage.prose import check_prose
+from stage.sources import BookError
+from tests.conftest import ROOT, make_in, project_copy
+
+# --- the engine ------------------------------------------------------------------------------------------------
+
+
+class Toy:
+    """Files that are made from files: each one's text is that of its sources; `made` lists what was made, in order."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.made = folder, []
+
+    def task(self, name: str, sources: tuple[str, ...], after: tuple[str, ...] = (), fail: str = "") -> Task:
+        out = self.folder / f"{name}.json"
+
+        def make(made_from):
+            if fail:
+                raise UserError(fail)
+            self.made.append(name)
+            out.write_text(json.dumps(made_from))
+
+        def current():
+            return {s: digests.digest(self.folder / f"{s}.json") for s in sources}
+
+        needs = tuple(s for s in sources if s[0] != "_")
+        return Task(name, current, lambda: digests.read_json(out), make, 1, needs, after)
+
+    def run(self, *found: Task, jobs: int = 2) -> list[str]:
+        self.made = []
+        assert tasks.run(list(found), jobs) == len(self.made)
+        return self.made
+
+
+@pytest.fixture
+def toy(tmp_path) -> Toy:
+    (tmp_path / "_source.json").write_text('"one"')
+    return Toy(tmp_path)
+
+
+def test_each_is_made_after_what_it_needs_and_never_again(toy, capsys):
+    chain = [toy.task("a", ("_source",)), toy.task("b", ("a",)), toy.task("c", ("b", "_source"))]
+    assert toy.run(*chain) == ["a", "b", "c"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "begun a (is not made yet); 3 to make, about 10 s left" and told[1] == "done  a, 0 s"
+    assert toy.run(*chain) == [] and capsys.readouterr().out == ""
+
+
+def test_time_stamps_count_for_nothing_and_content_for_all(toy, capsys):
+    a = toy.task("a", ("_source",))
+    toy.run(a)
+    os.utime(toy.folder / "_source.json")
+    assert toy.run(a) == []
+    (toy.folder / "_source.json").write_text('"two"')
+    capsys.readouterr()
+    assert toy.run(a) == ["a"] and "begun a (changed: _source)" in capsys.readouterr().out
+
+
+def test_what_reads_something_that_comes_out_the_same_is_not_made_anew(toy):
+    a = Task("a", lambda: {"x": "2"}, lambda: {"x": "1"}, lambda _: None, 1)
+    (toy.folder / "a.json").write_text('"as before"')
+    b = toy.task("b", ("a",))
+    toy.run(b)
+    assert list(tasks.stale([a, b])) == ["a", "b"] and tasks.run([a, b], 2) == 1
+
+
+def test_what_only_comes_after_waits_but_is_not_made_anew(toy):
+    first, second = toy.task("a", ("_source",)), toy.task("b", ("_source",), after=("a",))
+    toy.run(second)
+    assert list(tasks.stale([first, second])) == ["a"]
+    begun = []
+    slow = Task("slow", lambda: {"x": "1"}, dict, lambda _: (time.sleep(0.2), begun.append("slow")), 1)
+    late = Task("late", lambda: {"x": "1"}, dict, lambda _: begun.append("late"), 1, (), ("slow",))
+    tasks.run([late, slow], 2)
+    assert begun == ["slow", "late"]
+
+
+def test_after_a_failure_nothing_more_is_begun_and_what_was_done_is_kept(toy):
+    found = [toy.task("a", ("_source",)), toy.task("b", ("a",), fail="b.yml: wrong"), toy.task("c", ("b",))]
+    with pytest.raises(UserError, match=r"b\.yml: wrong"):
+        toy.run(*found)
+    assert toy.made == ["a"] and toy.run(found[0]) == []
+
+
+def test_a_mistake_of_the_programs_own_is_not_dressed_as_the_users():
+    def broken(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        tasks.run([Task("a", lambda: {"x": "1"}, dict, broken, 1)], 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3, "about 10 s"), (84, "about 80 s"), (700, "about 12 min"), (4900, "about 1 h 22 min")]
+)
+def test_the_time_left_is_told_as_exactly_as_it_is_known(seconds, text):
+    assert tasks.spoken(seconds) == text
+
+
+# --- what counts -----------------------------------------------------------------------------------------------
+
+
+def test_outputs_and_time_stamps_that_jupyterlab_saves_do_not_make_a_notebook_another(tmp_path):
+    path = tmp_path / "n.ipynb"
+    shutil.copy(ROOT / "notebooks" / "en" / "04_interpolation.ipynb", path)
+    notebook, before = nbformat.read(path, 4), digests.source_digest(path)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="shown")], 3
+    nbformat.write(notebook, path)
+    assert digests.source_digest(path) == before
+    notebook.cells[1].source += "\n"
+    nbformat.write(notebook, path)
+    assert digests.source_digest(path) != before
+
+
+def test_the_code_of_a_notebook_is_what_it_imports_and_what_that_imports():
+    def names(path):
+        return {file.relative_to(ROOT).as_posix() for file in digests.code_of(ROOT / "notebooks" / path)}
+
+    compression, explore = names("en/05_compression.ipynb"), names("en/explore.ipynb")
+    assert {"cae_lib/files.py", "cae_lib/model.py", "book/report/measures/compression.py"} <= compression
+    assert "book/report/plots/style.py" in compression, "by way of the plots that it draws"
+    assert "book/explore/export.py" in explore - compression and "cae_lib/sweep.py" not in compression | explore
+    trainer = {file.name for file in digests.with_imports(ROOT / "cae_lib" / "training.py")}
+    assert {"training.py", "model.py", "data.py", "config.py"} <= trainer and "metrics.py" not in trainer
+
+
+# --- a report carried over -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def place(smoke_build, tmp_path_factory):
+    """A copy of the project in a folder with a difficult name, with run and outputs carried over, all times new."""
+    place = project_copy(tmp_path_factory.mktemp("my (report) #1") / "a b")
+    ignore = shutil.ignore_patterns("stage", "pdf", "lock", "lock.holder")
+    shutil.copytree(smoke_build, place / "_build", copy_function=shutil.copy, ignore=ignore)
+    shutil.copytree(ROOT / "runs" / "smoke", place / "runs" / "smoke", copy_function=shutil.copy)
+    return place
+
+
+ASKED = ("PROFILE=smoke", "SWEEPS=")
+
+
+def planned(place: Path) -> dict[str, str]:
+    """Why each thing would be made."""
+    done = make_in(place, "report", "PLAN=yes", *ASKED)
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+
+
+def test_a_report_carried_over_is_accepted_and_make_says_what_there_is(place):
+    done = make_in(place, "report", *ASKED)
+    assert done.returncode == 0 and "begun" not in done.stdout, done.stdout + done.stderr
+    lines, metrics = done.stdout.splitlines(), digests.read_json(place / "runs" / "smoke" / "metrics.json")
+    assert lines[0].split() == ["test", "MSE", f"{metrics['test_mse']:.5f}"]
+    assert lines[-1] == f"the book is ready: {place / '_build' / 'html' / 'index.html'}"
+
+
+def edit(path: Path) -> None:
+    """Change what a file says by a little, in its own language."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        notebook = nbformat.reads(text, 4)
+        notebook.cells[0].source += "\n\nOne more sentence."
+        text = nbformat.writes(notebook)
+    elif path.name == "claims.yml":
+        text = text.replace("threshold: 0.75", "threshold: 0.76", 1)  # of `outlines`
+    elif path.suffix == ".po":
+        text = text.replace('msgstr "Terukur"', 'msgstr "Yang terukur"')
+    elif path.name == "smoke.yml":
+        text = text.replace("epochs: 20", "epochs: 21")
+    else:
+        text += {".py": "\nEDITED = True\n", ".md": "\nOne more sentence.\n", ".css": "\n/* edited */\n"}[path.suffix]
+    path.write_text(text, encoding="utf-8")
+
+
+EVERYTHING = {f"{lang}/{path.stem}" for lang in ("id", "en") for path in (ROOT / "notebooks" / lang).glob("*.ipynb")}
+EDITIONS = {"edition id", "edition en"}
+CONCLUSIONS = {"id/conclusion", "en/conclusion", *EDITIONS}  # and what reads them
+EVERYTHING = {name for name in EVERYTHING if not name.endswith(("/09_sweep", "/point"))} | EDITIONS
+
+
+@pytest.mark.parametrize(
+    ("edited", "stale"),
+    [
+        (
+            "notebooks/id/04_interpolation.ipynb",
+            {"id/04_interpolation", *CONCLUSIONS},
+        ),
+        ("book/en/reflection.md", {"edition en"}),
+        ("book/assets/book.css", EDITIONS),
+        ("book/report/plots/style.py", EVERYTHING),
+        (
+            "book/explore/export.py",
+            {"id/explore", "en/explore", *CONCLUSIONS},
+        ),
+        ("cae_lib/training.py", {"training runs/smoke", *EVERYTHING}),
+        ("notebooks/params/smoke.yml", {"training runs/smoke", *EVERYTHING}),
+        ("cae_lib/sweep.py", set()),
+        ("tests/conftest.py", set()),
+    ],
+)
+def test_an_edit_makes_stale_what_was_made_from_it_and_nothing_else(place, edited, stale):
+    path = place / edited
+    path.parent.mkdir(exist_ok=True)
+    before = path.read_bytes() if path.is_file() else (ROOT / edited).read_bytes()
+    path.write_bytes(before)
+    edit(path)
+    found = planned(place)
+    path.write_bytes(before)
+    assert set(found) == stale
+    assert not planned(place), "edited back"
+
+
+def test_a_term_makes_the_pages_of_its_language_stale_and_a_claim_its_chapter(place):
+    def words_of(edited: str) -> set[str]:
+        path = place / edited
+        before = path.read_bytes()
+        edit(path)
+        assert path.read_bytes() != before
+        found = planned(place)
+        path.write_bytes(before)
+        return {name for name, why in found.items() if "words" in why}
+
+    assert words_of("book/locale/id.po") == {name for name in EVERYTHING if name.startswith("id/")}
+    judges = {f"{lang}/{chapter}" for lang in ("id", "en") for chapter in ("02_reconstruction", "conclusion")}
+    assert words_of("notebooks/claims.yml") == judges
+
+
+def test_one_edited_page_is_made_again_with_its_edition_and_nothing_else(place):
+    path = place / "notebooks" / "id" / "04_interpolation.ipynb"
+    edit(path)
+    done = make_in(place, "report", *ASKED)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = re.findall(r"^done  (.+), \d+ s$", done.stdout, flags=re.MULTILINE)
+    assert made == ["id/04_interpolation", "edition id"], "it found the same, so that no conclusion changes"
+    assert (
+        "changed: notebook" in done.stdout
+        and "One more sentence." in (place / "_build/html/id/04_interpolation.html").read_text()
+    )
+    assert "begun" not in make_in(place, "report", *ASKED).stdout
+
+
+def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(place):
+    beside = place / "runs" / "another seed"
+    shutil.copytree(place / "runs" / "smoke", beside, ignore=shutil.ignore_patterns("*.npz", "explore", "*.pt"))
+    config = json.loads((beside / "config.json").read_text())
+    (beside / "config.json").write_text(json.dumps(config | {"seed": 7}))
+    assert set(planned(place)) == CONCLUSIONS
+    shutil.rmtree(beside)
+    assert not planned(place)
+
+
+def test_what_a_notebook_found_is_found_again_when_it_was_deleted(place):
+    path = place / "runs" / "smoke" / "metrics.json"
+    before = path.read_bytes()
+    metrics = json.loads(before)
+    metrics["verdicts"] = [v for v in metrics["verdicts"] if v["notebook"] != "03_latent_projection"]
+    path.write_text(json.dumps(metrics))
+    assert {"id/03_latent_projection", "en/03_latent_projection"} <= set(planned(place))
+    path.write_bytes(before)
+
+
+def test_of_two_makes_the_second_says_who_is_at_work_and_waits(place):
+    with lock(place / "_build" / "lock"):
+        command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
+        second = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        first_line = second.stdout.readline()
+    told = second.communicate()[0]
+    assert re.match(rf"_build is being written by process {os.getpid()} on .*; waiting$", first_line)
+    assert second.returncode == 0 and "the book is ready" in told and "begun" not in told
+
+
+# --- mistakes, before anything long ------------------------------------------------------------------------------
+
+MISTAKES = {
+    "a quote in the cover": ("book/cover.yml", 'title: "half', "cover.yml is not YAML"),
+    "an unknown claim key": ("notebooks/claims.yml", "outlines: 3", "claims.yml: outlines: found 3"),
+    "a parameter of the profile": (
+        "notebooks/params/smoke.yml",
+        "run: runs/none\nepoch: 3",
+        "epoch: there is no such",
+    ),
+    "an empty run": ("notebooks/params/smoke.yml", "run:   # comment", "smoke.yml: run: found None"),
+    "a source of a prose page": (
+        "book/en/reflection.md",
+        "# T\n\n{cite}`nobody1900`",
+        "reflection.md, line 3: found the source",
+    ),
+    "a missing prose page": ("book/id/reflection.md", None, "reflection.md is missing"),
+    "the contents": ("book/toc.yml", "parts: [", "toc.yml is not YAML"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_what_people_write_is_told_first_in_one_message(place, mistake):
+    name, content, told = MISTAKES[mistake]
+    path, before = place / name, (place / name).read_bytes()
+    path.unlink() if content is None else path.write_text(content)
+    done = make_in(place, "report", *ASKED)
+    path.write_bytes(before)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.stdout == "" and not (place / "runs" / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["PROFILE=fll"],
+            "PROFILE: found 'fll'; allowed are fast, full, quick, smoke (the files in",
+        ),
+        (["LANGS=fr"], "LANGS: found 'fr'; allowed are id en (the folders in book/)"),
+        (["BASE_URL=example.org"], "BASE_URL: found 'example.org'"),
+        (["JOBS=0"], "JOBS: found 0; allowed is at least 1"),
+        (["EDITION=fr"], "EDITION: found 'fr'; allowed are id en"),
+    ],
+)
+def test_a_mistyped_word_of_make_is_one_message(place, words, told):
+    done = make_in(place, "pdf" if words[0].startswith("EDITION") else "report", *words)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+GOOD = (
+    "# T\n\nA [page](introduction.md#a), a [site](https://a.org), {cite}`wang2004, xiao2017`, {{ dataset }}.\n\n## A\n"
+)
+
+
+def test_a_good_page_of_prose_passes(tmp_path):
+    (tmp_path / "p.png").touch()
+    (tmp_path / "page.md").write_text(
+        GOOD + "\n![A picture](p.png)\n\n```\n# no heading, [no](link.md)\n```\n`{cite}`\n"
+    )
+    check_prose(tmp_path / "page.md", ["introduction"])
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("\n![x](q.png)\n", "line 7: found the picture 'q.png', but there is no"),
+        ("\n[x](nowhere.md)\n", "line 7: found a link to 'nowhere.md'; allowed are the book's pages: introduction"),
+        ("\n#### Deep\n", "line 7: found a heading with 4 `#` below one with 2"),
+        ("\n# Second\n", "needed is one title"),
+        ("\n{{ datset }}\n", "line 7: found the value 'datset'; allowed are citation,"),
+    ],
+)
+def test_a_mistake_in_a_page_of_prose_is_told_with_its_line(tmp_path, added, told):
+    (tmp_path / "page.md").write_text(GOOD + added)
+    with pytest.raises(BookError, match=re.escape(told)):
+        check_prose(tmp_path / "page.md", ["introduction"])
+
+
+def test_make_help_names_every_verb(place):
+    shown = make_in(place, "help").stdout
+    verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1].split()
+    for verb in verbs:
+        assert f"make {verb} " in shown, verb
+    assert len((ROOT / "Makefile").read_text().splitlines()) <= 70
+
+
+# --- killed ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_of_ours_ends_when_we_do(tmp_path):
+    """The middle one of three processes is killed; the last one, which it began, must end by itself."""
+    inner = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    outer = f"from stage.processes import run_code; run_code({inner!r})"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "book")}
+    process = subprocess.Popen([sys.executable, "-c", outer], env=environment)
+    pid = int(eventually(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()))
+    process.kill()
+    process.wait()
+    eventually(lambda: not alive(pid))
+    done = run_code("import sys; print(sys.argv[1]); sys.exit(3)", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "hello\n", "")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").is_dir() else True
+
+
+def eventually(condition, seconds: float = 30):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_make_goes_on_where_it_was(tmp_path):
+    """A whole report on a tiny run, killed with -9 again and again; each time, what had been done is not done again."""
+    place = project_copy(tmp_path / "p")
+    profile = (place / "notebooks" / "params" / "smoke.yml").read_text().replace("epochs: 20", "epochs: 3")
+    (place / "notebooks" / "params" / "smoke.yml").write_text(profile)
+    done, kills = [], 0
+    while True:
+        command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
+        with open(tmp_path / "told", "w+") as told:
+            process = subprocess.Popen(command, cwd=place, stdout=told, stderr=told, start_new_session=True)
+            try:
+                process.wait(timeout=7 + 5 * kills)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                kills += 1
+            told.seek(0)
+            text = told.read()
+        now = re.findall(r"^done  (.+), \d+ s$", text, flags=re.MULTILINE)
+        assert not set(now) & set(done), "done twice"
+        done += now
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, text
+    assert kills >= 3 and "the book is ready" in text
+    assert len(done) == len(EVERYTHING) + 1
