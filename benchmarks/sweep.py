@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from cae_lib.config import Config
-from cae_lib.sweep import Point, cluster, finished, run_point, run_points
+from cae_lib.grid import Point, finished
+from cae_lib.sweep import cluster, run_point, run_points
 
 SIZES = dict(dataset="synthetic", train_size=3_000, validation_size=500, test_size=500, epochs=4, device="cpu")
 METRICS = ("validation_mse", "test_mse")

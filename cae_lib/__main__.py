@@ -9,7 +9,7 @@ import itertools
 import signal
 import sys
 
-from cae_lib import data, subject, sweep, training
+from cae_lib import data, grid, subject, sweep, training
 from cae_lib.config import FAMILY, Config, ConfigError
 from cae_lib.files import FileError, UserError, project_path, read_yaml
 from cae_lib.run import Run, RunBusy, code_sha256
@@ -85,7 +85,7 @@ def train_run(options: dict) -> int:
 
 
 def sweep_run(options: dict) -> int:
-    plan = sweep.read_sweep(options["name"], options["profile"])
+    plan = grid.read_sweep(options["name"], options["profile"])
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is begun deaf to it
         signal.signal(number, signal.default_int_handler)
     try:

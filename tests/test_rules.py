@@ -13,7 +13,7 @@ import pytest
 import translations
 import yaml
 
-from cae_lib import sweep
+from cae_lib import grid
 from cae_lib.config import Config
 from report import citations, claims, words
 
@@ -25,7 +25,7 @@ NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / 
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics")
-ORDER += ("execution", "sweep", "__main__")
+ORDER += ("execution", "grid", "sweep", "__main__")
 # The measures stand first: they use nothing of the report's, so their folder is all that `Run.cached` has to know.
 REPORT = ("report.measures.neighbours", "report.measures.codes", "report.measures.anomalies")
 REPORT += ("report.measures.compression", "report.measures.paths", "report.measures.probes")
@@ -132,7 +132,7 @@ def test_metrics_open_no_file_and_plots_neither_show_nor_save():
 def test_what_decides_the_result_of_a_sweeps_point_is_in_its_fingerprint():
     decides = {i for _, tree in code_of("en/point") for i in imported(tree) if i.split(".")[0] in ("cae_lib", "report")}
     decides -= {"cae_lib", "cae_lib.config", "cae_lib.config.notebook_config", "cae_lib.run", "cae_lib.run.Run"}
-    assert decides - {"report.page", "report.page.Page"} <= {f"cae_lib.{name}" for name in sweep.CODE}
+    assert decides - {"report.page", "report.page.Page"} <= {f"cae_lib.{name}" for name in grid.CODE}
 
 
 def test_one_reader_of_yaml():

@@ -21,10 +21,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from cae_lib import sweep
+from cae_lib import grid, sweep
 from cae_lib.config import Config
+from cae_lib.grid import SweepError, read_sweep
 from cae_lib.run import Run, RunBusy
-from cae_lib.sweep import SweepError, read_sweep, run_point, run_points
+from cae_lib.sweep import run_point, run_points
 from stage import sources
 from tests.conftest import ROOT, TINY
 
@@ -96,7 +97,7 @@ def test_points_are_a_list_and_a_changed_point_is_a_new_point(project):
 def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypatch):
     write(project)
     before = {p.directory for p in read_sweep("s", "tiny").points}
-    monkeypatch.setattr(sweep, "code_sha256", lambda *_: "other")
+    monkeypatch.setattr(grid, "code_sha256", lambda *_: "other")
     assert before.isdisjoint(p.directory for p in read_sweep("s", "tiny").points)
 
 
@@ -218,11 +219,11 @@ def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_w
 
 def test_a_page_without_a_finished_sweep_is_one_message(tmp_path):
     with pytest.raises(SweepError, match=r"no finished sweep; `make sweep SWEEP=none` makes one"):
-        sweep.read_results(tmp_path / "none")
+        grid.read_results(tmp_path / "none")
     (tmp_path / "results.csv").write_text("point\n1\n")
     (tmp_path / "sweep.json").write_text(json.dumps({"failed": {"2": "why"}, "points": 2}))
     with pytest.raises(SweepError, match="1 of 2 points failed"):
-        sweep.read_results(tmp_path)
+        grid.read_results(tmp_path)
 
 
 def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
@@ -283,7 +284,7 @@ def test_a_poisoned_result_is_not_believed(project):
     path = Path(point.directory) / "result.json"
     for poison in ("{", "[]", "{}", json.dumps(right | {"parameters": {}}), json.dumps(right | {"metrics": {}})):
         path.write_text(poison)
-        assert sweep.finished(point) is None, poison
+        assert grid.finished(point) is None, poison
     assert run_point(point, 1)["metrics"] == right["metrics"] == {"score": 2.0}
 
 
@@ -301,7 +302,7 @@ def test_a_metric_that_the_notebook_does_not_leave_is_named(project):
         run_point(read_sweep("s", "tiny").points[0], 1)
 
 
-def notebook(project: Path, source: str) -> sweep.Point:
+def notebook(project: Path, source: str) -> grid.Point:
     """A point whose notebook has `source` after its parameters, with the modules and the folder that WORK has."""
     cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK), new_code_cell(source)]
     nbformat.write(new_notebook(cells=cells), project / "notebooks" / "work.ipynb")
@@ -326,7 +327,7 @@ def test_a_killed_kernel_is_one_failed_point(project):
     point = notebook(project, "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(SweepError, match=r"the notebook failed \(DeadKernelError\)[\s\S]*Kernel died"):
         run_point(point, 1)
-    assert sweep.finished(point) is None and (Path(point.directory) / "point.ipynb").is_file()
+    assert grid.finished(point) is None and (Path(point.directory) / "point.ipynb").is_file()
 
 
 def test_a_killed_workers_kernel_ends_and_until_then_nobody_takes_its_point(project):

@@ -1,0 +1,181 @@
+"""A grid of notebook runs: what a sweep's file asks for, the result of each point, the table of all.
+
+The disk decides: a point is done when its directory holds result.json. sweep.py runs what is missing.
+"""
+
+import hashlib
+import itertools
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cae_lib.config import Config, ConfigError
+from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
+from cae_lib.run import code_sha256
+
+CODE = ("data", "machine", "model", "training", "metrics")  # the modules that decide a point's result
+KEYS = {"title": dict, "notebook": str, "fixed": dict, "grid": dict, "points": list, "seeds": list, "metrics": list}
+
+
+class SweepError(UserError):
+    """A sweep's file is wrong, a point failed, or the scheduler does not answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One execution: the notebook, its run directory, its parameters and the metrics that it must leave there."""
+
+    notebook: str
+    directory: str
+    values: dict
+    metrics: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return Path(self.directory).name
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The content of a file in notebooks/sweeps/.
+
+    `title` maps a language to the heading of the sweep's page; `varied` names the parameters in which points differ.
+    """
+
+    name: str
+    title: dict
+    profile: str
+    varied: tuple[str, ...]
+    metrics: tuple[str, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def directory(self) -> Path:
+        return project_path("runs/sweeps") / self.name
+
+
+# --- what to run ------------------------------------------------------------------------------------------------
+
+
+def read_sweep(name: str, profile: str) -> Sweep:
+    """Read the sweep notebooks/sweeps/NAME.yml, with the parameters of notebooks/params/PROFILE.yml for the rest.
+
+    `Config` checks every point before anything starts. Raises `SweepError`, which names the file, the key and what
+    is allowed.
+    """
+    path = _choose("SWEEP", "notebooks/sweeps", name)
+    try:
+        base = read_yaml(_choose("PROFILE", "notebooks/params", profile)) or {}
+        said = read_yaml(path)
+    except FileError as error:
+        raise SweepError(str(error)) from None
+
+    def need(condition, message: str) -> None:
+        if not condition:
+            raise SweepError(f"{path}: {message}")
+
+    need(isinstance(said, dict), f"holds {type(said).__name__}, allowed are the keys {', '.join(KEYS)}")
+    for key in said:
+        need(key in KEYS, f"{key}: there is no such key; allowed are {', '.join(KEYS)}")
+    one_of = "one of grid (lists to combine) and points (a list of parameter sets) is needed"
+    need(("grid" in said) != ("points" in said), one_of)
+    for key in ("notebook", "metrics"):
+        need(key in said, f"{key} is missing")
+    for key, value in said.items():
+        need(isinstance(value, KEYS[key]), f"{key}: found {value!r}, allowed is a {KEYS[key].__name__}")
+    for lang, text in said.get("title", {}).items():
+        need(isinstance(text, str), f"title.{lang}: found {text!r}, allowed is a text")
+    grid = said.get("grid", {})
+    for key, values in grid.items():
+        need(isinstance(values, list) and values, f"grid.{key}: found {values!r}, allowed is a list of values")
+    for one in said.get("points", []):
+        need(isinstance(one, dict), f"points: found {one!r}, allowed are sets of parameters, like {{latent_dim: 8}}")
+    file = project_path(notebook := f"notebooks/{said['notebook']}")
+    need(file.is_file(), f"notebook: found {said['notebook']!r}, but there is no {file}")
+
+    products = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
+    sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
+    shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
+    points, metrics = [], tuple(said["metrics"])
+    for varied in sets:
+        try:
+            values = Config.from_dict(shared | varied).to_dict()
+        except ConfigError as error:
+            raise SweepError(f"{path}: {error} (in the point {varied})") from None
+        made_from = json.dumps([notebook, values, code_sha256(*CODE)], sort_keys=True)  # a changed point is a new one
+        parts = [*(f"{key}={_text(values[key])}" for key in varied), hashlib.sha256(made_from.encode()).hexdigest()[:8]]
+        points.append(Point(notebook, f"runs/sweeps/{name}/{','.join(parts)}", values, metrics))
+    need(len({p.directory for p in points}) == len(points), "two points have the same parameters; remove one")
+    varied = tuple(dict.fromkeys(key for one in sets for key in one))
+    return Sweep(name, said.get("title", {}), profile, varied, metrics, tuple(points))
+
+
+def _choose(key: str, folder: str, name: str) -> Path:
+    files = {p.stem: p for p in sorted(project_path(folder).glob("*.yml"))}
+    if name not in files:
+        raise SweepError(f"{key}: found {name!r}, allowed are {', '.join(files)} (the files in {folder}/)")
+    return files[name]
+
+
+def _text(value):
+    return "-".join(map(str, value)) if isinstance(value, list) else value
+
+
+# --- what came out ----------------------------------------------------------------------------------------------
+
+
+def finished(point: Point) -> dict | None:
+    """Return the point's result if its directory holds a complete one of exactly these parameters, else None."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        result = json.loads((project_path(point.directory) / "result.json").read_text())
+        if result["parameters"] == point.values and set(point.metrics) <= set(result["metrics"]):
+            return result
+    return None
+
+
+def save_result(point: Point, result: dict) -> None:
+    """Write the result into the point's directory, which makes the point finished."""
+    write_atomic(project_path(point.directory) / "result.json", json.dumps(result, indent=1) + "\n")
+
+
+def write_results(sweep: Sweep, results: dict, failures: dict) -> None:
+    """Write results.csv, a row for each finished point, and sweep.json, which names the points that failed."""
+    rows = [
+        {"point": point.name}
+        | {name: _text(point.values[name]) for name in sweep.varied}
+        | results[point]["metrics"]
+        | {name: results[point][name] for name in ("seconds", "training_seconds")}
+        for point in sweep.points
+        if point in results
+    ]
+    columns = ["point", *sweep.varied, *sweep.metrics, "seconds", "training_seconds"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    write_atomic(sweep.directory / "results.csv", table.to_csv(index=False, lineterminator="\n"))
+    with suppress(ImportError):  # pyarrow is no dependency
+        table.infer_objects().to_parquet(sweep.directory / "results.parquet")
+    facts = {"name": sweep.name, "title": sweep.title, "profile": sweep.profile, "code": code_sha256(*CODE)}
+    facts |= {"varied": sweep.varied, "metrics": sweep.metrics, "points": len(sweep.points)}
+    facts["failed"] = {p.name: reason for p, reason in failures.items()}
+    write_atomic(sweep.directory / "sweep.json", json.dumps(facts, indent=1) + "\n")
+
+
+def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
+    """Read a finished sweep: sweep.json as a dict and results.csv as a data frame, a row for each point.
+
+    The dict's `current` says whether the code is still the one that made the results. Raises `SweepError` if the
+    directory holds no finished sweep, or if points failed.
+    """
+    path = project_path(directory)
+    try:
+        facts = json.loads((path / "sweep.json").read_text())
+        table = pd.read_csv(path / "results.csv")
+    except (OSError, ValueError):
+        raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None
+    facts["current"] = facts.get("code") == code_sha256(*CODE)
+    if facts["failed"]:
+        raise SweepError(f"sweep: in {path}, {len(facts['failed'])} of {facts['points']} points failed")
+    return facts, table
