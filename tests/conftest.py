@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
 from cae_lib.config import Config
+from cae_lib.model import ConvAutoencoder
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
@@ -47,6 +49,19 @@ def tiny() -> Config:
 @pytest.fixture
 def tiny_data(tiny) -> data.Dataset:
     return data.load(tiny)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> data.Dataset:
+    """The tiny configuration's images."""
+    return data.load(Config(**TINY))
+
+
+@pytest.fixture(scope="session")
+def model() -> ConvAutoencoder:
+    """The tiny configuration's model before any training, the same each time."""
+    torch.manual_seed(0)
+    return ConvAutoencoder(Config(**TINY)).eval()
 
 
 def noisy_pair(count=6, size=28, noise=0.1, seed=0):

@@ -4,28 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 from scipy.spatial import distance
 from sklearn import covariance
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cae_lib import data, metrics
-from cae_lib.config import Config
-from cae_lib.model import ConvAutoencoder
+from cae_lib import metrics
 from report.measures import anomalies
-from tests.conftest import TINY
-
-
-@pytest.fixture(scope="module")
-def dataset() -> data.Dataset:
-    return data.load(Config(**TINY))
-
-
-@pytest.fixture(scope="module")
-def model() -> ConvAutoencoder:
-    torch.manual_seed(0)
-    return ConvAutoencoder(Config(**TINY)).eval()
 
 
 def scored(seed=0):

@@ -10,21 +10,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from cae_lib import data, metrics
 from cae_lib.config import Config
-from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
 from cae_lib.training import train
 from tests.conftest import TINY, by_distance, labelled_points, noisy_pair
-
-
-@pytest.fixture(scope="module")
-def dataset() -> data.Dataset:
-    return data.load(Config(**TINY))
-
-
-@pytest.fixture(scope="module")
-def model() -> ConvAutoencoder:
-    torch.manual_seed(0)
-    return ConvAutoencoder(Config(**TINY)).eval()
 
 
 @pytest.fixture(scope="module")
