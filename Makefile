@@ -1,10 +1,8 @@
 # The verbs of the report; `make help` lists them. What is up to date is not made again: book/make.py decides, by content.
-#   make report PROFILE=quick     another profile of notebooks/params/ (full is the default)
-#   make report LANGS=id          one edition only
+#   make report PROFILE=quick LANGS=id     another profile of notebooks/params/ (full is the default), one edition only
 #   make report BASE_URL=https://example.org/report   with what search engines want to know: addresses, sitemap, robots.txt
-#   make report PLAN=yes          makes nothing: says what is stale, and why
-#   make … PYTHON=python3.12      the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
-
+#   make report PLAN=yes                   makes nothing: says what is stale, and why
+#   make … PYTHON=python3.12               the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
 PROFILE ?= full
 LANGS   ?= id en
 BUILD   ?= _build
@@ -12,8 +10,7 @@ PYTHON  ?= python3
 JOBS    ?= 2
 PORT    ?= 8000
 SWEEP   ?= latent_dim
-VENV    ?= .venv
-export VENV
+export VENV ?= .venv
 
 # The environment is found, or made, by the first verb that needs it.
 RUN    = @$(PYTHON) environment.py run

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf"), help="up to what it is made")
     parser.add_argument("--profile", default="full", help="NAME of notebooks/params/NAME.yml (full)")
-    parser.add_argument("--langs", default=" ".join(languages()), help="the editions (%(default)s)")
+    parser.add_argument("--langs", help="the editions, such as: id en (all)")
     parser.add_argument("--build", default="_build", help="the folder for what is made (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="how many things at a time (%(default)s)")
     parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
@@ -66,7 +66,7 @@ def asked(options) -> Report:
         raise UserError(
             f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/)"
         )
-    langs = tuple(options.langs.split())
+    langs = tuple(languages() if options.langs is None else options.langs.split())
     if not langs or not set(langs) <= set(languages()):
         raise UserError(f"LANGS: found {options.langs!r}; allowed are {' '.join(languages())} (the folders in book/)")
     if not set(options.edition.split()) <= set(langs):
