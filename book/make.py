@@ -81,7 +81,7 @@ def asked(options) -> Report:
 def check(report: Report) -> None:
     """Read strictly what people write, before anything long begins; raises `UserError` for a mistake."""
     report.values  # noqa: B018, the profile
-    subject.find(report.config.dataset)  # classes.yml
+    check_names(report.config.dataset)
     claims.read()
     known = pages(report.toc)
     for lang in report.langs:
@@ -89,6 +89,22 @@ def check(report: Report) -> None:
         for name in known:
             if not outputs.source_of(lang, name).is_file():
                 check_prose(BOOK / lang / f"{name}.md", known)
+
+
+def check_names(dataset: str) -> None:
+    """Read what the images show; the names that a folder of one's own brings must be drawable in a figure."""
+    words = subject.find(dataset)
+    if dataset in subject.known():
+        return
+    from report.plots.style import FONT, undrawable
+
+    for lang in words.classes:
+        for name in (*words.classes[lang], words.name[lang], words.item[lang]):
+            if missing := undrawable(name):
+                raise UserError(
+                    f"{dataset}/classes.yml: {lang}: found {name!r}, but {FONT}, the font of the figures, cannot draw "
+                    f"{' '.join(missing)}; write the name in other characters"
+                )
 
 
 def alone(folder: Path):

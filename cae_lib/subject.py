@@ -13,6 +13,7 @@ from cae_lib.files import FileError, UserError, project_path, read_yaml
 CLASSES = 10  # what the notebooks, their colours and their figures are made for
 LONGEST = 30  # characters of a name that a figure has room for
 MARKDOWN = r"[|*_`$<>{}\[\]\\\n]"  # what a table or a sentence would take for more than a name
+BEGINS = r"#|[-+] |:::|~~~|%|\d+[.)] "  # what a line that begins with it would be: a heading, a list, a comment
 
 
 class SubjectError(UserError):
@@ -104,4 +105,6 @@ def _plain(where: str, text) -> str:
             f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters without Markdown's own (yes, no, on, off "
             f"are words only in quotes)"
         )
+    if begins := re.match(BEGINS, text.strip()):
+        raise SubjectError(f"{where}: found {text!r}, which may not begin with {begins[0]!r}; begin it with a letter")
     return text.strip()

@@ -108,6 +108,8 @@ MISTAKES = {
     ),
     "a bar": (f"classes: {{id: {TEN}, en: ['a|', b, c, d, e, f, g, h, i, j]}}", "classes: en: found 'a|', allowed are"),
     "an empty name": (f"item: {{id: '', en: b}}\nclasses: {{id: {TEN}, en: {TEN}}}", "item: id: found '', allowed are"),
+    "a heading": (f"classes: {{id: {TEN}, en: ['#1 bag', b, c, d, e, f, g, h, i, j]}}", "which may not begin with '#'"),
+    "a list's item": (f"classes: {{id: {TEN}, en: ['1. bag', b, c, d, e, f, g, h, i, j]}}", "may not begin with '1. '"),
     "no YAML": ("classes: [a", "is not YAML: while parsing"),
     "a language twice": (f"classes: {{id: {TEN}, id: {TEN}}}", "is not YAML: found the key 'id' twice"),
     "no text": (b"\xff\xfe\x00", "is not YAML: "),

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import FuncFormatter
 
 from report.numbers import number
@@ -14,6 +15,7 @@ CLASS_COLOURS = (  # Paul Tol's muted scheme, safe for the colour-blind, and gre
     *("#332288", "#555555", "#117733", "#cc6677", "#88ccee"),
     *("#999933", "#aa4499", "#882255", "#ddcc77", "#44aa99"),
 )
+FONT = "DejaVu Sans"  # comes with matplotlib, so that figures look the same on every machine
 STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -33,6 +35,7 @@ STYLE = {
     "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "font.family": FONT,
     "font.size": 10,
     "legend.frameon": False,
     "lines.linewidth": 2,
@@ -40,6 +43,12 @@ STYLE = {
     "image.interpolation": "nearest",
 }
 WIDTH = 8.0  # inches; a figure is shown at 100 pixels an inch
+
+
+def undrawable(text: str) -> list[str]:
+    """The characters that the figures' font cannot draw, each once, in their order."""
+    glyphs = get_font(findfont(FONT)).get_charmap()
+    return [character for character in dict.fromkeys(text) if ord(character) not in glyphs]
 
 
 @contextmanager
