@@ -273,7 +273,8 @@ def run_build(lang, notebooks, run, out, **environment):
     code = """if True:
         import sys
         from pathlib import Path
-                lang, executed, run, out = eval(sys.argv[1])
+        from stage import edition, sources
+        lang, executed, run, out = eval(sys.argv[1])
         executed = {name: Path(path) for name, path in executed.items()}
         try:
             toc, made_from = sources.contents(), {"a": "b"}

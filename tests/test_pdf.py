@@ -303,6 +303,12 @@ def read(tmp_path, text=None, lang="id", **changes):
         ),
         ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {fr: a}"), ["year", "'fr'", "id, en"]),
         ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {id: [a]}"), ["year", "['a']"]),
+        ("# mine\ncourse: Praktikum #3 Citra\n", ["line 2", "`#` begins a comment", "'#3 Citra'", "in quotes"]),
+        ("course: # Praktikum\n", ["line 1", "'# Praktikum'"]),
+        ("course:\n  #3 Citra\n", ["line 2", "'#3 Citra'"]),
+        ("course: {id: Praktikum #3, en: Lab #3}\n", ["line 1", "'#3, en: Lab #3}'"]),
+        ('course: "Lab #3" # third\n', ["line 1", "'# third'"]),
+        ("title: An autoencoder: a report\n", ["not YAML", "line 1", "stands in quotes"]),
     ],
 )
 def test_a_mistake_on_the_cover_is_one_clear_message(tmp_path, text, said):
@@ -323,6 +329,29 @@ def test_the_cover_keeps_what_was_typed(tmp_path):
     assert not soup.select(".year, .placeholder, .note") and soup.select_one(".university")
     page = BeautifulSoup(pdf.cover_page(read(tmp_path, author="[Nama]"), "", "", str), "html.parser")
     assert page.select_one(".placeholder").text == "[Nama]"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Dr. Budi, M.Kom.",
+        '"Dr. Budi, M.Kom."',
+        "{id: Dr. Budi, M.Kom., en: Dr. Budi, M.Kom.}",
+        "{id: 'Dr. Budi, M.Kom.', en: Dr. Budi, M.Kom.}",
+        '{en: "Dr. Budi, M.Kom." , id: "Dr. Budi, M.Kom."}',
+        "\n  id: Dr. Budi, M.Kom.\n  en: Dr. Budi, M.Kom.",
+    ],
+)
+def test_a_name_with_degrees_needs_no_quotes(tmp_path, written):
+    text = yaml.safe_dump(COVER).replace("lecturer: x", f"lecturer: {written}")
+    assert [read(tmp_path, text, lang)["lecturer"] for lang in LANGS] == ["Dr. Budi, M.Kom."] * 2
+
+
+def test_texts_with_signs_stay_whole_and_a_comment_has_a_line_of_its_own(tmp_path):
+    text = yaml.safe_dump(COVER).replace("course: x", "# mine, #1\ncourse: {id: 'Praktikum #3, C#', en: Lab 3: a, b}")
+    assert [read(tmp_path, text, lang)["course"] for lang in LANGS] == ["Praktikum #3, C#", "Lab 3: a, b"]
+    text = yaml.safe_dump(COVER).replace("course: x", "course: C#").replace("title: x", 'title: "A \\"b\\" #1"')
+    assert (read(tmp_path, text)["course"], read(tmp_path, text)["title"]) == ("C#", 'A "b" #1')
 
 
 def test_the_shipped_cover_is_placeholders_in_both_languages():

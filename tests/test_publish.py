@@ -103,13 +103,33 @@ def test_a_report_whose_author_the_cover_names_is_cited_as_theirs():
     assert publish.own_citation(cover, **options) is None
     own = publish.own_citation(cover | {"author": "Ani_ & Budi", "university": "50 % University"}, **options)
     (entry,) = pybtex.database.parse_string(publish.bibtex(own), "bibtex").entries.values()
-    assert entry.key == "budi2025" and entry.fields["url"] == BASE
+    assert entry.key == "ani2025" and entry.fields["url"] == BASE
     assert str(entry.persons["author"][0]) == r"{Ani\_ \& Budi}", "as it was written: no name is taken apart"
     assert entry.fields["howpublished"] == r"Lab report, 50 \% University"
     words = colophon.in_words(own, str)
     assert words == rf"Ani\_ & Budi (2025). *An autoencoder on \{{MNIST\}}*. Lab report, 50 % University. {BASE}"
     named = publish.own_citation(cover | {"author": "A", "title": "Mine", "year": "2027"}, **options)
     assert (named["title"], named["year"], named["howpublished"]) == ("Mine", "2027", "Lab report")
+
+
+@pytest.mark.parametrize(
+    ("author", "year", "key"),
+    [
+        ("Ani Wijaya, S.Kom.", "2026", "wijaya2026"),
+        ("Dr. Ani Wijaya S.Kom., M.T. dan Budi Santoso, M.Kom.", "2026", "wijaya2026"),
+        ("Ani Wijaya; Budi Santoso", "2025/2026", "wijaya2025"),
+        ("Ani Wijaya and Budi Santoso", "Tahun 2026, genap", "wijaya2026"),
+        ("Suharto", "2026", "suharto2026"),
+        ("Nur Ma'ruf", "2026", "maruf2026"),
+        ("Siobhán O’Brién", "2026", "obrien2026"),
+        ("A. B.", "", "ab"),
+        ("王", "2026", "report2026"),
+    ],
+)
+def test_the_key_of_a_citation_is_the_first_authors_last_name(author, year, key):
+    work = {"author": author, "authors": f"{{{author}}}", "title": "T", "year": year, "url": ""}
+    (entry,) = pybtex.database.parse_string(publish.bibtex(work), "bibtex").entries.values()
+    assert entry.key == key and entry.fields.get("year", "") == year
 
 
 def test_the_readmes_workflow_needs_only_make_report():

@@ -2,6 +2,7 @@
 
 import io
 import re
+import unicodedata
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -140,12 +141,20 @@ def own_citation(cover: dict[str, str], title: str, year: str, kind: str, base: 
 
 
 def bibtex(work: dict[str, str]) -> str:
-    """The entry of a work for BibTeX; the key is the last word of its authors and the year."""
-    fields = {"author": work["authors"], "title": f"{{{_latex(work['title'])}}}", "year": work["year"]}
+    """The entry of a work for BibTeX; the key is the first author's last name and the year."""
+    fields = {"author": work["authors"], "title": f"{{{_latex(work['title'])}}}", "year": _latex(work["year"])}
     fields |= {key: _latex(work.get(key, "")) for key in ("howpublished", "version")} | {"url": work["url"]}
-    name = re.sub(r"\W", "", work["author"].split()[-1]).lower()
     lines = [f"  {key:<12} = {{{value}}}" for key, value in fields.items() if value]
-    return "@misc{" + ",\n".join([f"{name}{work['year']}", *lines]) + "\n}"
+    year = re.search(r"\d{4}|$", work["year"])[0]
+    return "@misc{" + ",\n".join([last_name(work["author"]) + year, *lines]) + "\n}"
+
+
+def last_name(authors: str) -> str:
+    """The first author's, in small ASCII letters, of names as people write them: "Dr. Ani Wijaya, M.Kom." is wijaya."""
+    first = re.split(r"\s(?:and|dan|&)\s|[,;&/]", authors)[0]
+    words = [word for word in first.split() if "." not in word]  # no degrees, no initials
+    plain = unicodedata.normalize("NFKD", (words or [first])[-1]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]", "", plain) or "report"
 
 
 def _latex(text: str) -> str:
