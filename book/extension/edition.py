@@ -15,6 +15,7 @@ from docutils import nodes
 from docutils.languages import LanguageImporter
 from docutils.parsers.rst.languages import RstLanguageImporter
 from latex2mathml.converter import convert
+from PIL import Image
 from pybtex.style.formatting.unsrt import Style, pages
 from pybtex.style.template import field, href, join, names, optional, sentence, tag, words
 from sphinx.locale import get_translation
@@ -34,6 +35,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", speak_bibliography)
     app.connect("doctree-read", name_rows)
+    app.connect("doctree-read", keep_room)
     app.connect("html-page-context", mend_page, priority=900)  # after the theme
     languages["id"] = Indonesian
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -162,6 +164,15 @@ def name_rows(app, doctree):
         first = [row[0] for body in group.findall(nodes.tbody) for row in body]
         if not any("text-right" in entry["classes"] for entry in first):
             next(group.findall(nodes.colspec))["stub"] = 1
+
+
+def keep_room(app, doctree):
+    """A picture beside a page of prose says its size, as figures do, so that the text does not jump when it loads."""
+    for image in doctree.findall(nodes.image):
+        file = Path(app.srcdir, image["uri"])
+        if not image.get("width") and not image.get("height") and file.is_file() and file.suffix.lower() != ".svg":
+            with Image.open(file) as picture:
+                image["width"], image["height"] = (f"{length}px" for length in picture.size)
 
 
 MENDED = {

@@ -31,6 +31,7 @@ from stage.sources import BOOK, BookError, languages, pages
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
+HIGHEST = 1.4  # a picture's height, in widths of the line
 BRIEF = 16  # characters of a table's cell that stay on one line
 NO_PANGO = """WeasyPrint, which makes the PDF, needs the system's Pango and cannot load it. Install it:
   Debian, Ubuntu   sudo apt-get install libpango-1.0-0 libpangoft2-1.0-0
@@ -240,13 +241,17 @@ def keep_together(whole) -> None:
 def print_image(image, edition: Path) -> None:
     """A figure on white paper, in proportion to the line."""
     path = edition / unquote(image["src"])
-    width = float(image.get("width") or FIGURE_WIDTH)
-    image["style"] = f"width: {min(100, 100 * width / FIGURE_WIDTH):.4g}%"
+    asked = re.search(r"\bwidth: ([\d.]+)(px|%)", image.get("style", ""))  # by who wrote a page of prose
+    width = float(image.get("width") or (asked[1] if asked else FIGURE_WIDTH))
+    share = width / (100 if asked and asked[2] == "%" else FIGURE_WIDTH)
+    narrowed = HIGHEST * width / float(image.get("height") or width)  # a high one still fits a page
+    image["style"] = f"width: {100 * min(1, share, narrowed):.4g}%"
     del image["width"], image["height"]
     if path.suffix != ".png":
         image["src"] = path.as_uri()
         return
-    pixels = np.array(Image.open(path).convert("RGB"))
+    drawn = Image.open(path).convert("RGBA")
+    pixels = np.array(Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB"))
     pixels[(pixels == ImageColor.getrgb(PAPER)).all(axis=-1)] = 255
     Image.fromarray(pixels).save(white := BytesIO(), format="png")
     image["src"] = "data:image/png;base64," + base64.b64encode(white.getvalue()).decode()

@@ -32,6 +32,7 @@ def build_edition(
     home = out.resolve() / "html"
     take_place(pages_made, home / lang)
     write_atomic(home / "index.html", chooser(langs, facts, base))
+    write_atomic(home / ".nojekyll", "")  # GitHub Pages, published from a branch, would leave _static and _images out
     write_atomic(home / "mark.svg", (BOOK / "assets" / "mark.svg").read_text(encoding="utf-8"))
     for name, text in {"sitemap.xml": sitemap(base, langs, list(found)), "robots.txt": robots(base)}.items():
         if base:

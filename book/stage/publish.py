@@ -4,14 +4,17 @@ import io
 import re
 import unicodedata
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from cae_lib.files import read_yaml
 from stage.cover import is_placeholder
-from stage.sources import BOOK
+from stage.sources import BOOK, BookError
 
+SIDE = 1664  # pixels of a picture: twice the width of the text, for sharp screens
+SHOWN = ("PNG", "JPEG", "GIF", "WEBP")  # and SVG
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
 
@@ -28,6 +31,37 @@ def shrink(png: bytes) -> bytes:
     file = io.BytesIO()
     small.save(file, "png", optimize=True)
     return file.getvalue()
+
+
+def fit_picture(path: Path) -> bytes:
+    """A picture beside a page of prose as the edition shows it: upright, and at most `SIDE` pixels wide and high.
+
+    Raises `BookError` for a file that browsers do not show as a picture.
+    """
+    content, allowed = path.read_bytes(), "allowed are PNG, JPEG, GIF, WebP and SVG"
+    try:
+        if path.suffix.lower() == ".svg":
+            if not ElementTree.fromstring(content).tag.endswith("svg"):
+                raise ValueError("no drawing")
+            return content
+        Image.MAX_IMAGE_PIXELS = None  # a photograph of the writer's own is no attack, however large
+        with Image.open(io.BytesIO(content)) as image:
+            kind = {"MPO": "JPEG"}.get(image.format, image.format)
+            if kind not in SHOWN:
+                raise BookError(f"{path} is a picture of type {kind}, which not every browser shows; {allowed}")
+            fits = max(image.size) <= SIDE and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            if fits or (getattr(image, "n_frames", 1) > 1 and kind != "JPEG"):
+                image.load()
+                return content
+            profile = image.info.get("icc_profile")
+            if image.mode == "P":
+                image = image.convert("RGBA")
+            image.thumbnail((SIDE, SIDE))
+            ImageOps.exif_transpose(image).save(file := io.BytesIO(), kind, quality=85, icc_profile=profile)
+            return file.getvalue()
+    except (OSError, ValueError, SyntaxError, ElementTree.ParseError) as error:
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise BookError(f"{path} cannot be read as a picture{why}; {allowed}") from None
 
 
 def slim(edition: Path) -> None:
