@@ -21,7 +21,7 @@ from cae_lib.config import Config
 from cae_lib.run import Run
 from cae_lib.training import train
 from stage import colophon, myst, sources, staging
-from stage.edition import chooser
+from stage.edition import ABOUT, chooser
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = Config()
@@ -247,7 +247,7 @@ def test_the_catalogue_has_every_phrase_that_the_book_asks_for():
         *sources.BOOK.glob("templates/**/*.html"),
     ]
     phrases = set(re.findall(r"""\b(?:tr|_)\(\s*(?:"([^"]+)"|'([^']+)')\s*\)""", _text(files)))
-    phrases = {a or b for a, b in phrases} | {sources.TITLE} | {p["caption"] for p in _toc()["parts"]}
+    phrases = {a or b for a, b in phrases} | {sources.TITLE, ABOUT} | {p["caption"] for p in _toc()["parts"]}
     assert len(phrases) > 20
     for lang in sources.languages():
         if lang != "en":

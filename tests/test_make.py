@@ -356,7 +356,7 @@ def test_a_good_page_of_prose_passes(tmp_path):
     for name in ("p.png", "my photos/p.JPG", "p.webp", "p.gif"):
         Image.new("RGB", (4, 3)).save(tmp_path / name)
     (tmp_path / "p.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    text = GOOD + '\n![A picture](p.png) ![](<my photos/p.JPG> "A title") ![](my%20photos/p.JPG)\n\n'
+    text = GOOD + '\n![A picture](p.png) ![B](<my photos/p.JPG> "A title") ![B](my%20photos/p.JPG)\n\n'
     text += "```\n# no heading, [no](link.md)\n```\n`{cite}`\n<img alt='A' src='p.webp'>\n"
     (tmp_path / "page.md").write_text(text + "```{figure} p.gif\n```\n![A drawing](p.svg)\n")
     check_prose(tmp_path / "page.md", ["introduction"])
@@ -369,6 +369,8 @@ def test_a_good_page_of_prose_passes(tmp_path):
         ("\n<img src='q.png'>\n", "line 7: found the picture 'q.png', but there is no"),
         ("\n```{figure} q.png\n```\n", "line 7: found the picture 'q.png', but there is no"),
         ("\n![x](my photo.png)\n", "a name with spaces stands in <…>"),
+        ("\n![](scan.png)\n", "line 7: found no description of the picture 'scan.png'; write `![what it shows](…)`"),
+        ("\n<img src='scan.png'>\n", "line 7: found no description of the picture 'scan.png'"),
         ("\n![x](https://a.org/p.png)\n", "line 7: found the picture 'https://a.org/p.png'; the book loads nothing"),
         ("\n![x](../p.png)\n", "line 7: found the picture '../p.png'; allowed are those in"),
         ("\n![x](half.jpg)\n", "half.jpg cannot be read as a picture (image file is truncated"),
@@ -396,7 +398,8 @@ def test_a_mistake_in_a_page_of_prose_is_told_with_its_line(tmp_path, added, tol
     (folder / "half.jpg").write_bytes((folder / "half.jpg").read_bytes()[:3000])
     (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic")
     (folder / "text.svg").write_text("no drawing")
-    Image.new("RGB", (4, 3)).save(folder / "scan.tif")
+    for name in ("scan.tif", "scan.png"):
+        Image.new("RGB", (4, 3)).save(folder / name)
     with pytest.raises(BookError, match=re.escape(told)):
         check_prose(folder / "page.md", ["introduction"])
 

@@ -88,13 +88,13 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "
     entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
     names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
     numbers = {name: "" if name in UNNUMBERED else str(next(count)) for name in names}
-    for entry in entries:
-        if entry.name == "a":
+    for listed in entries:
+        if listed.name == "a":
             name = names[len(chapters)]
             chapters.append(print_page(read_page(edition, name), name, numbers, edition, tr))
             contents += [outline(heading) for heading in chapters[-1].select("h1, h2")]
         else:
-            contents.append(f'<li class="part">{html.escape(entry.get_text())}</li>')
+            contents.append(f'<li class="part">{html.escape(listed.get_text())}</li>')
     own_title = first.select_one(".logo__title").get_text(strip=True)
     note = first.select_one(".run-note p")
     author = "" if is_placeholder(cover["author"]) else cover["author"]
@@ -125,7 +125,12 @@ def outline(heading) -> str:
     """A heading's line in the table of contents."""
     number = f'<span class="number">{heading["data-number"]}</span>' if heading["data-number"] else ""
     target = heading.find_parent("section")["id"]
-    return f'<li class="{heading.name}">{number}<a href="#{target}">{html.escape(heading["data-title"])}</a></li>'
+    return entry(f"#{target}", number + html.escape(heading["data-title"]), heading.name)
+
+
+def entry(target: str, text: str, look: str = "") -> str:
+    """A line of a list that leads to a page: one link; what print.css puts behind it is none."""
+    return f'<li class="{look}" data-target="{target}"><a href="{target}">{text}</a></li>'
 
 
 def captions(chapters: list, title: str, selector: str) -> str:
@@ -135,7 +140,7 @@ def captions(chapters: list, title: str, selector: str) -> str:
         number = caption.select_one(".caption-number").get_text(strip=True)
         sentence = re.split(r"(?<=[.?!;])\s", " ".join(caption.select_one(".caption-text").get_text().split()))[0]
         target, text = caption.find_parent(["figure", "table"])["id"], html.escape(sentence.rstrip(".;"))
-        lines.append(f'<li><span class="number">{number}</span><a href="#{target}">{text}</a></li>')
+        lines.append(entry(f"#{target}", f'<span class="number">{number}</span>{text}'))
     return f'<nav class="front captions"><h1>{title}</h1><ol>{"".join(lines)}</ol></nav>' if lines else ""
 
 

@@ -22,7 +22,8 @@ VALUES = [
 ]
 TARGET = r"\(\s*(?:<(?P<whole>[^>\n]*)>|(?P<bare>[^)\n]*?))\s*(?:[\"'][^)\n]*)?\)"
 LINK = re.compile(rf"(?<!!)\[[^\]]*\]{TARGET}")
-PICTURE = re.compile(rf"!\[[^\]]*\]{TARGET}|<img\s[^>]*?src=([\"'])(?P<html>[^>]*?)\3")
+PICTURE = re.compile(rf"!\[[^\]]*\]{TARGET}|<img\s[^>]*?src=([\"'])(?P<html>[^>]*?)\3[^>]*>")
+SILENT = re.compile(r"!\[\s*\]|<img\s(?![^>]*\balt=[\"'][^\"'])")  # without a text for who cannot see it
 DIRECTIVE = re.compile(r"^(?:`{3,}|:{3,})\{(?:figure|image)\}[ \t]*(?P<whole>\S.*?)[ \t]*$", re.MULTILINE)
 SITE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 # A formula as the book reads one (see staging.py): no space inside its signs, no digit outside them.
@@ -66,6 +67,8 @@ def check_prose(path: Path, known: list[str]) -> None:
     for found in (*PICTURE.finditer(bare), *DIRECTIVE.finditer(text)):
         if told := picture_mistake(path.parent, named(found)):
             refuse(found.start(), told)
+        if SILENT.match(found[0]):
+            refuse(found.start(), f"found no description of the picture {named(found)!r}; write `![what it shows](…)`")
     for found in LINK.finditer(bare):
         target = unquote(named(found).split("#")[0])
         if not target or SITE.match(target):

@@ -1,6 +1,7 @@
 """What makes pages quick to load, found and cited: small figures, slim style sheets, cards, sitemap, BibTeX."""
 
 import io
+import json
 import re
 import unicodedata
 from pathlib import Path
@@ -119,6 +120,19 @@ def card(png: bytes) -> bytes:
     file = io.BytesIO()
     sheet.save(file, "png")
     return shrink(file.getvalue())
+
+
+def search_texts(edition: Path) -> str:
+    """A script with the text of each page and its sections, for excerpts of the search where no page can be fetched."""
+    found = {}
+    for page in sorted(edition.glob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        article = text.partition('<article class="bd-article">')[2].partition("</article>")[0]
+        if article:
+            gone = r'(?s)<(script|style|math)\b.*?</\1>|<a class="headerlink".*?</a>|<(?!/?section)[^>]*>'
+            article = re.sub(r"\s+", " ", re.sub(gone, "", article))
+            found[page.name] = f'<div role="main">{article}</div>'
+    return f"var searchTexts = {json.dumps(found, ensure_ascii=False)};\n"
 
 
 def sitemap(base: str, langs: list[str], pages: list[str]) -> str:
