@@ -19,7 +19,7 @@ from PIL import Image
 
 from cae_lib.config import Config
 from cae_lib.files import UserError, lock
-from making import digests, tasks
+from making import digests, outputs, tasks
 from making.tasks import Task
 from stage.processes import run_code
 from stage.prose import FORMULA, check_cells, check_prose
@@ -402,6 +402,19 @@ def test_a_mistake_in_a_page_of_prose_is_told_with_its_line(tmp_path, added, tol
         Image.new("RGB", (4, 3)).save(folder / name)
     with pytest.raises(BookError, match=re.escape(told)):
         check_prose(folder / "page.md", ["introduction"])
+
+
+def test_an_edition_is_stale_when_a_picture_beside_its_pages_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "BOOK", project_copy(tmp_path / "p") / "book")
+    task = outputs.edition(outputs.Report(ROOT / "notebooks" / "params" / "smoke.yml", ("id",), tmp_path), "id")
+    before, picture = task.sources(), outputs.BOOK / "id" / "foto" / "p.jpg"
+    picture.parent.mkdir()
+    found = []
+    for content in (b"one", b"two"):
+        picture.write_bytes(content)
+        found.append(task.sources())
+        assert {key for key in before if before[key] != found[-1][key]} == {"pages"}
+    assert found[0] != found[1]
 
 
 MONEY = r"""

@@ -1,5 +1,7 @@
 """The printed report: the smoke edition's PDFs as pypdf reads them, the cover's file, and the places of figures."""
 
+import base64
+import io
 import os
 import re
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 from pypdf import PdfReader
 
 from making.outputs import Report
@@ -358,6 +361,55 @@ def test_the_shipped_cover_is_placeholders_in_both_languages():
     for lang in LANGS:
         values = cover.read_cover(ROOT / "book" / "cover.yml", lang)
         assert values.pop("title") == "" and all(map(cover.is_placeholder, values.values()))
+
+
+# --- pictures and lists --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "markup", "width"),
+    [
+        ("a.png", 'width="400" height="200"', 50),
+        ("a.jpg", 'width="1600" height="800"', 100),
+        ("a.jpg", 'width="800" height="2240"', 50),  # 1.4 times as high as the line is wide
+        ("a.png", 'style="width: 40%;"', 40),
+        ("a.png", 'style="width: 200px;"', 25),
+        ("a.jpg", "", 100),
+    ],
+)
+def test_a_picture_keeps_its_scale_fits_a_page_and_stands_on_white(tmp_path, name, markup, width):
+    Image.new("RGBA", (8, 4), (255, 0, 0, 0)).convert("RGBA" if name == "a.png" else "RGB").save(tmp_path / name)
+    image = BeautifulSoup(f'<img alt="A" src="{name}" {markup}>', "html.parser").img
+    pdf.print_image(image, tmp_path)
+    assert image["style"] == f"width: {width}%" and not image.has_attr("height")
+    if name == "a.png":
+        printed = Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2])))
+        assert printed.convert("RGB").getpixel((0, 0)) == (255, 255, 255), "what is transparent"
+
+
+def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
+    try:
+        pdf.check_pango()
+    except sources.BookError as error:
+        pytest.skip(str(error))
+    lines = pdf.entry("#introduction", '<span class="number">1</span>Introduction', "h1")
+    page = '<section class="chapter" id="introduction"><h1 data-title="I" data-label="I">I</h1><p>.</p></section>'
+    front = f'<nav class="front"><h1>Contents</h1><ol>{lines}</ol></nav>'
+    document = f'<html lang="en"><head><title>T</title></head><body>{front}{page}</body></html>'
+    pdf.write_pdf(BeautifulSoup(document, "html.parser"), tmp_path / "a.pdf")
+    assert re.search(r"1\s*Introduction[ .]+1$", PdfReader(tmp_path / "a.pdf").pages[0].extract_text(), re.MULTILINE)
+
+    def kinds(node) -> list:
+        """A node of the structure tree: its kind and its children's, without those that say nothing."""
+        node = node.get_object()
+        if not isinstance(node, dict):
+            return []
+        kids = node.get("/K", [])
+        found = [kind for kid in (kids if isinstance(kids, list) else [kids]) for kind in kinds(kid)]
+        return found if node.get("/S") in (None, "/NonStruct", "/Span") else [(node["/S"], found)]
+
+    (root,) = kinds(PdfReader(tmp_path / "a.pdf").trailer["/Root"]["/StructTreeRoot"]["/K"][0])
+    assert root[1][1] == ("/L", [("/LI", [("/LBody", [("/Link", [])])])])
 
 
 # --- where it cannot be made ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pybtex.database
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from report.plots.style import PAPER
 from stage import colophon, publish, sources
@@ -32,6 +32,23 @@ def test_a_shrunk_figure_looks_the_same():
     assert len(small) < len(file.getvalue()) / 2 and before.shape == after.shape
     assert np.abs(before - after).max() <= 24 and np.abs(before - after).mean() < 1
     assert (before[0, 0] == after[0, 0]).all(), "its paper is the page's"
+
+
+def test_a_picture_that_fits_stays_as_it_is_and_a_large_one_is_shrunk_and_upright(tmp_path):
+    for name in ("a.png", "a.jpg", "a.webp", "a.gif"):
+        Image.new("RGB", (400, 300), "teal").save(tmp_path / name)
+        assert publish.fit_picture(tmp_path / name) == (tmp_path / name).read_bytes()
+        Image.new("RGB", (4000, 2000), "teal").save(tmp_path / name)
+        with Image.open(io.BytesIO(publish.fit_picture(tmp_path / name))) as small:
+            assert small.size == (1664, 832) and small.convert("RGB").getpixel((9, 9))[1] > 120, name
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation], turned[ExifTags.Base.Artist] = 6, "A phone"
+    Image.new("RGB", (400, 300)).save(tmp_path / "a.jpg", exif=turned)
+    with Image.open(io.BytesIO(publish.fit_picture(tmp_path / "a.jpg"))) as upright:
+        assert upright.size == (300, 400) and not upright.getexif()
+    frames = [Image.new("RGB", (1800, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert publish.fit_picture(tmp_path / "a.gif") == (tmp_path / "a.gif").read_bytes(), "it goes on moving"
 
 
 def test_only_rules_that_a_page_can_use_stay():

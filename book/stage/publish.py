@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cae_lib.files import read_yaml
 from stage.cover import is_placeholder
@@ -46,6 +46,7 @@ def fit_picture(path: Path) -> bytes:
                 raise ValueError("no drawing")
             return content
         Image.MAX_IMAGE_PIXELS = None  # a photograph of the writer's own is no attack, however large
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint says otherwise
         with Image.open(io.BytesIO(content)) as image:
             kind = {"MPO": "JPEG"}.get(image.format, image.format)
             if kind not in SHOWN:
