@@ -399,6 +399,9 @@ def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
     pdf.write_pdf(BeautifulSoup(document, "html.parser"), tmp_path / "a.pdf")
     assert re.search(r"1\s*Introduction[ .]+1$", PdfReader(tmp_path / "a.pdf").pages[0].extract_text(), re.MULTILINE)
 
+    edge = max(right for _, right, _ in ink(PdfReader(tmp_path / "a.pdf").pages[0]))
+    assert round(edge) == round(18 * CM), "the page's number stands at the margin"
+
     def kinds(node) -> list:
         """A node of the structure tree: its kind and its children's, without those that say nothing."""
         node = node.get_object()
