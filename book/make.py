@@ -16,7 +16,7 @@ from making.outputs import ROOT, Report
 from making.tasks import Task
 from report import claims
 from stage.cover import read_cover
-from stage.prose import check_prose
+from stage.prose import check_cells, check_prose
 from stage.sources import BOOK, languages, pages, web_address
 
 HEADLINES = [  # key in metrics.json, what it is, decimals
@@ -87,8 +87,8 @@ def check(report: Report) -> None:
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)
         for name in known:
-            if not outputs.source_of(lang, name).is_file():
-                check_prose(BOOK / lang / f"{name}.md", known)
+            notebook = outputs.source_of(lang, name)
+            check_cells(notebook) if notebook.is_file() else check_prose(BOOK / lang / f"{name}.md", known)
 
 
 def check_names(dataset: str) -> None:

@@ -346,9 +346,14 @@ def begin(root: Path, lang: str) -> list[str]:
                 cell.metadata["tags"] = [*cell.metadata.get("tags", []), UNTRANSLATED]
                 cell.source = cell.source.replace("book/en/", f"book/{lang}/")
         made[folders[0] / path.name] = nbformat.writes(notebook) + "\n"
-    for path in sorted((root / "book" / "en").glob("*.md")):
-        made[folders[1] / path.name] = (
-            f"% {UNTRANSLATED}: delete this line when the page is translated\n\n" + path.read_text(encoding="utf-8")
+    english = root / "book" / "en"
+    for path in sorted(path for path in english.rglob("*") if path.is_file()):  # pages, and pictures beside them
+        made[folders[1] / path.relative_to(english)] = (
+            path.read_bytes()
+            if path.suffix != ".md"
+            else (
+                f"% {UNTRANSLATED}: delete this line when the page is translated\n\n" + path.read_text(encoding="utf-8")
+            )
         )
     with open(root / "book" / "locale" / "id.po", "rb") as file:  # every phrase and term, without its translation
         messages = read_po(file)

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -92,14 +93,14 @@ class _Texts(_UniqueKeys, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):
     """Every value stays the text that was typed."""
 
 
-def read_yaml(path: Path, typed: bool = True):
-    """What a YAML file in UTF-8 holds; without `typed`, every value as the text that was typed.
+def read_yaml(path: Path, typed: bool = True, prepare: Callable[[str], str] = str):
+    """What a YAML file in UTF-8 holds, its text `prepare`d first; without `typed`, every value as it was typed.
 
     Raises `FileError`, in one line with the file and, where there is one, the line and the key: a file that cannot be
     read, that is not YAML, or that has one key twice.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Typed if typed else _Texts)
+        return yaml.load(prepare(path.read_text(encoding="utf-8")), Loader=_Typed if typed else _Texts)
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist

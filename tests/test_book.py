@@ -21,7 +21,9 @@ from cae_lib.config import Config
 from cae_lib.run import Run
 from cae_lib.training import train
 from stage import colophon, myst, sources, staging
-from stage.edition import chooser
+from stage.edition import ABOUT, chooser
+from stage.prose import check_prose
+from tests.conftest import project_copy
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = Config()
@@ -247,7 +249,7 @@ def test_the_catalogue_has_every_phrase_that_the_book_asks_for():
         *sources.BOOK.glob("templates/**/*.html"),
     ]
     phrases = set(re.findall(r"""\b(?:tr|_)\(\s*(?:"([^"]+)"|'([^']+)')\s*\)""", _text(files)))
-    phrases = {a or b for a, b in phrases} | {sources.TITLE} | {p["caption"] for p in _toc()["parts"]}
+    phrases = {a or b for a, b in phrases} | {sources.TITLE, ABOUT} | {p["caption"] for p in _toc()["parts"]}
     assert len(phrases) > 20
     for lang in sources.languages():
         if lang != "en":
@@ -267,13 +269,14 @@ def _toc():
 # --- one whole edition ---------------------------------------------------------------------------------------
 
 
-def run_build(lang, notebooks, run, out, **environment):
+def run_build(lang, notebooks, run, out, project=ROOT, **environment):
     """The edition, built in a process of its own with its environment; a `BookError` is all that it tells."""
     executed = {path.stem: str(path) for path in (notebooks / lang).glob("*.ipynb")}
     code = """if True:
         import sys
         from pathlib import Path
-                lang, executed, run, out = eval(sys.argv[1])
+        from stage import edition, sources
+        lang, executed, run, out = eval(sys.argv[1])
         executed = {name: Path(path) for name, path in executed.items()}
         try:
             toc, made_from = sources.contents(), {"a": "b"}
@@ -282,9 +285,21 @@ def run_build(lang, notebooks, run, out, **environment):
             sys.exit(str(error))
     """
     command = [sys.executable, "-c", code, repr((lang, executed, str(run), str(out)))]
-    paths = [environment.pop("PYTHONPATH", ""), str(ROOT), str(ROOT / "book")]
+    paths = [environment.pop("PYTHONPATH", ""), str(project), str(project / "book")]
     environment = os.environ | environment | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=out)
+
+
+def write_reflection(folder: Path) -> None:
+    """A page of prose as a student writes it: with photographs, a file, money and formulas."""
+    (folder / "foto saya").mkdir()
+    Image.new("RGB", (3000, 2000), "navy").save(folder / "foto saya" / "besar.jpg")
+    Image.new("RGB", (40, 90), "red").save(folder / "kecil.png")
+    (folder / "data.csv").write_text("a,b\n")
+    text = "# Refleksi\n\n![Foto besar](<foto saya/besar.jpg>)\n\n<img src='kecil.png' alt='Foto kecil'>\n\n"
+    text += "Biaya $5 dan $10, dan $k = 3$; lihat [data](data.csv).\n\n## Biaya\n\nMahal.\n"
+    (folder / "reflection.md").write_text(text, encoding="utf-8")
+    check_prose(folder / "reflection.md", sources.pages())
 
 
 @pytest.fixture(scope="module")
@@ -294,8 +309,9 @@ def edition(tmp_path_factory):
     (place / "packages").mkdir()
     (place / "packages" / "id.py").write_text("bibliographic_fields = None")
     run, notebooks = make_run(place / "run", epochs=4), make_notebooks(place / "notebooks", "id")
-    nowhere = str(place / "packages" / "id.py")
-    done = run_build("id", notebooks, run, place, HOME=nowhere, PYTHONPATH=str(place / "packages"))
+    nowhere, project = str(place / "packages" / "id.py"), project_copy(place / "project")
+    write_reflection(project / "book" / "id")
+    done = run_build("id", notebooks, run, place, project, HOME=nowhere, PYTHONPATH=str(place / "packages"))
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" and done.stdout == ""
     return place / "html"
@@ -313,6 +329,54 @@ def test_a_page_shows_what_the_notebook_showed(edition):
     assert "Tampilkan kode" in article.select_one("details summary").text
     assert "(Xiao dkk., 2017)" in article.text
     assert (edition / "id" / page.select_one("a.notebook-download")["href"]).is_file()
+
+
+def test_what_lies_beside_a_page_of_prose_is_published_with_it(edition):
+    page = BeautifulSoup((edition / "id" / "reflection.html").read_text(encoding="utf-8"), "html.parser").article
+    large, small = page.select("img")
+    assert (large["alt"], large["width"], large["height"]) == ("Foto besar", "1664", "1109")
+    assert (small["alt"], small["width"], small["height"]) == ("Foto kecil", "40", "90")
+    assert Image.open(edition / "id" / large["src"]).size == (1664, 1109)
+    assert Image.open(edition / "id" / small["src"]).size == (40, 90)
+    own = edition.parent / "project" / "book" / "id" / "foto saya" / "besar.jpg"
+    assert Image.open(own).size == (3000, 2000), "the writer's own stays as it was"
+    assert (edition / "id" / page.select_one("a.download")["href"]).read_text() == "a,b\n"
+
+
+def test_money_on_a_page_of_prose_is_no_formula(edition):
+    page = BeautifulSoup((edition / "id" / "reflection.html").read_text(encoding="utf-8"), "html.parser").article
+    assert "Biaya $5 dan $10" in page.text and [m["alttext"] for m in page.select("math")] == ["k = 3"]
+
+
+def test_markup_is_valid_and_headings_have_a_place_that_is_no_languages(edition):
+    page = BeautifulSoup((edition / "id" / "01_training.html").read_text(encoding="utf-8"), "html.parser")
+    summary = page.select_one("article summary")
+    assert not summary.select("p, div") and [span["class"] for span in summary.select("span")] == [
+        ["collapsed"],
+        ["expanded"],
+    ]
+    page = BeautifulSoup((edition / "id" / "reflection.html").read_text(encoding="utf-8"), "html.parser")
+    assert [(h["id"], h.name) for h in page.select("article [id^=at-]")] == [("at-1", "h2")]
+
+
+def test_the_first_page_and_the_search_describe_themselves(edition):
+    for name in ("index.html", "id/index.html", "id/search.html"):
+        page = BeautifulSoup((edition / name).read_text(encoding="utf-8"), "html.parser")
+        (about,) = page.select("meta[name=description]")
+        assert 40 <= len(about["content"]) <= 250, name
+
+
+def test_the_search_has_every_pages_text_and_sections_without_a_server(edition):
+    script = (edition / "id" / "searchtexts.js").read_text(encoding="utf-8")
+    texts = json.loads(script.removeprefix("var searchTexts = ").rstrip(";\n"))
+    assert set(texts) == {f"{name}.html" for name in sources.pages()}
+    found = BeautifulSoup(texts["reflection.html"], "html.parser").select_one("[role=main]")
+    assert found.select_one("#biaya").get_text().split() == ["Biaya", "Mahal."] and "$5 dan $10" in found.text
+    assert "searchtexts.js" in (edition / "id" / "search.html").read_text(encoding="utf-8")
+
+
+def test_a_host_that_leaves_out_underscores_is_told_not_to(edition):
+    assert (edition / ".nojekyll").is_file(), "GitHub Pages, published from a branch"
 
 
 def test_an_edition_says_what_it_was_made_from(edition):

@@ -32,6 +32,14 @@ def test_a_page_opens_from_a_file_without_an_error(smoke_build, tab, lang):
     assert tab.locator("h1").count() == 1 and tab.errors == []
 
 
+def test_the_search_shows_excerpts_from_a_file(smoke_build, tab):
+    tab.goto(f"{(smoke_build / 'html' / 'en' / 'search.html').as_uri()}?q=reconstruction")
+    tab.locator(".search-summary:not(:empty)").wait_for()
+    tab.locator("#search-results li p.context").first.wait_for()
+    hits, excerpts = (tab.locator(f"#search-results li {found}").count() for found in ("> a", "> p.context"))
+    assert hits > 3 and excerpts == hits and tab.errors == []
+
+
 # --- from a server, as most read it --------------------------------------------------------------------------
 
 
@@ -185,6 +193,31 @@ def test_nothing_moves_for_who_wants_no_motion(site, reader):
     reader.emulate_media(reduced_motion="no-preference")
     assert reader.evaluate(moving) > 0, "the theme moves something otherwise"
     reader.emulate_media(reduced_motion="reduce")
+
+
+def test_printed_from_the_browser_a_page_has_its_title(site, tab):
+    for address in (f"{lang}/{name}" for lang in LANGS for name in CHAPTERS):
+        tab.goto(f"{site}/{address}.html")
+        tab.emulate_media(media="print")
+        assert tab.locator("article h1").is_visible(), address
+
+
+def test_the_other_language_opens_at_the_heading_that_is_read_and_with_the_same_search(site, tab):
+    def switch() -> str:
+        before = tab.url
+        tab.locator("a.language-switch").click()
+        tab.wait_for_url(lambda url: url != before)
+        return tab.url.removeprefix(site)
+
+    tab.goto(f"{site}/id/02_reconstruction.html")
+    assert switch() == "/en/02_reconstruction.html", "at the top"
+    tab.evaluate("document.querySelectorAll('article h2')[2].parentElement.scrollIntoView()")
+    words = tab.evaluate("document.querySelectorAll('article h2')[2].id")
+    assert switch() == f"/id/02_reconstruction.html#{words}"
+    third = tab.locator("article h2").nth(2)
+    assert 0 <= third.evaluate("heading => heading.getBoundingClientRect().top") < 120
+    tab.goto(f"{site}/id/search.html?q=galat")
+    assert switch() == "/en/search.html?q=galat"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -12,13 +12,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
+from cae_lib.config import Config
 from cae_lib.files import UserError, lock
-from making import digests, tasks
+from making import digests, outputs, tasks
 from making.tasks import Task
 from stage.processes import run_code
-from stage.prose import check_prose
+from stage.prose import FORMULA, check_cells, check_prose
 from stage.sources import BookError
+from stage.staging import configuration
 from tests.conftest import ROOT, make_in, project_copy
 
 # --- the engine ------------------------------------------------------------------------------------------------
@@ -346,10 +352,13 @@ GOOD = (
 
 
 def test_a_good_page_of_prose_passes(tmp_path):
-    (tmp_path / "p.png").touch()
-    (tmp_path / "page.md").write_text(
-        GOOD + "\n![A picture](p.png)\n\n```\n# no heading, [no](link.md)\n```\n`{cite}`\n"
-    )
+    (tmp_path / "my photos").mkdir()
+    for name in ("p.png", "my photos/p.JPG", "p.webp", "p.gif"):
+        Image.new("RGB", (4, 3)).save(tmp_path / name)
+    (tmp_path / "p.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    text = GOOD + '\n![A picture](p.png) ![B](<my photos/p.JPG> "A title") ![B](my%20photos/p.JPG)\n\n'
+    text += "```\n# no heading, [no](link.md)\n```\n`{cite}`\n<img alt='A' src='p.webp'>\n"
+    (tmp_path / "page.md").write_text(text + "```{figure} p.gif\n```\n![A drawing](p.svg)\n")
     check_prose(tmp_path / "page.md", ["introduction"])
 
 
@@ -357,6 +366,23 @@ def test_a_good_page_of_prose_passes(tmp_path):
     ("added", "told"),
     [
         ("\n![x](q.png)\n", "line 7: found the picture 'q.png', but there is no"),
+        ("\n<img src='q.png'>\n", "line 7: found the picture 'q.png', but there is no"),
+        ("\n```{figure} q.png\n```\n", "line 7: found the picture 'q.png', but there is no"),
+        ("\n![x](my photo.png)\n", "a name with spaces stands in <…>"),
+        ("\n![](scan.png)\n", "line 7: found no description of the picture 'scan.png'; write `![what it shows](…)`"),
+        ("\n<img src='scan.png'>\n", "line 7: found no description of the picture 'scan.png'"),
+        ("\n![x](https://a.org/p.png)\n", "line 7: found the picture 'https://a.org/p.png'; the book loads nothing"),
+        ("\n![x](../p.png)\n", "line 7: found the picture '../p.png'; allowed are those in"),
+        ("\n![x](half.jpg)\n", "half.jpg cannot be read as a picture (image file is truncated"),
+        ("\n![x](phone.jpg)\n", "phone.jpg cannot be read as a picture; allowed are PNG, JPEG, GIF, WebP and SVG"),
+        ("\n![x](scan.tif)\n", "scan.tif is a picture of type TIFF, which not every browser shows; allowed are PNG"),
+        ("\n![x](text.svg)\n", "text.svg cannot be read as a picture"),
+        ("\nFrom $5 to 10$.\n", r"line 7: found '$5 to 10$', which is read as a formula; a formula is written `$k"),
+        ("\nFor $10, US$ 5.\n", "line 7: found '$10, US$', which is read as a formula"),
+        ("\n$5/$n\n", "line 7: found '$5/$', which is read as a formula"),
+        ("\nWhere $ k = 3 $.\n", "line 7: found a `$` that belongs to no formula: '$ k = 3 $.'; a formula is"),
+        ("\nIt is 3$\\times$3.\n", r"line 7: found a `$` that belongs to no formula: '$\times$3.'; a formula is"),
+        ("\n$HOME\n", r"line 7: found a `$` that belongs to no formula: '$HOME'; a formula is written `$k = 3$`, "),
         ("\n[x](nowhere.md)\n", "line 7: found a link to 'nowhere.md'; allowed are the book's pages: introduction"),
         ("\n#### Deep\n", "line 7: found a heading with 4 `#` below one with 2"),
         ("\n# Second\n", "needed is one title"),
@@ -364,9 +390,72 @@ def test_a_good_page_of_prose_passes(tmp_path):
     ],
 )
 def test_a_mistake_in_a_page_of_prose_is_told_with_its_line(tmp_path, added, told):
-    (tmp_path / "page.md").write_text(GOOD + added)
+    folder = tmp_path / "en"
+    folder.mkdir()
+    (folder / "page.md").write_text(GOOD + added)
+    Image.new("RGB", (300, 300), "red").save(tmp_path / "p.png")
+    Image.effect_noise((300, 300), 50).save(folder / "half.jpg")
+    (folder / "half.jpg").write_bytes((folder / "half.jpg").read_bytes()[:3000])
+    (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "text.svg").write_text("no drawing")
+    for name in ("scan.tif", "scan.png"):
+        Image.new("RGB", (4, 3)).save(folder / name)
     with pytest.raises(BookError, match=re.escape(told)):
-        check_prose(tmp_path / "page.md", ["introduction"])
+        check_prose(folder / "page.md", ["introduction"])
+
+
+def test_an_edition_is_stale_when_a_picture_beside_its_pages_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "BOOK", project_copy(tmp_path / "p") / "book")
+    task = outputs.edition(outputs.Report(ROOT / "notebooks" / "params" / "smoke.yml", ("id",), tmp_path), "id")
+    before, picture = task.sources(), outputs.BOOK / "id" / "foto" / "p.jpg"
+    picture.parent.mkdir()
+    found = []
+    for content in (b"one", b"two"):
+        picture.write_bytes(content)
+        found.append(task.sources())
+        assert {key for key in before if before[key] != found[-1][key]} == {"pages"}
+    assert found[0] != found[1]
+
+
+MONEY = r"""
+It costs $5 and $10, US$5 or US$10, ($0.30) or ($0.50), $5-$10, \$5 sampai 10\$.
+
+US$ 5 or US$ 10, 5$ or 10 $.
+
+With $k = 3$, $n$ and $2^n$ at $5 each; $a
+< b$.
+
+| $5 | $x$ |
+| -- | --- |
+| $7 | $y$ |
+
+$$
+o = 1
+
+p = 2
+$$
+"""
+
+
+def test_money_is_no_formula_and_a_formula_stays_one(tmp_path):
+    """What is checked agrees with what MyST reads, set as the book sets it."""
+    assert FORMULA.findall(MONEY) == ["$k = 3$", "$n$", "$2^n$", "$a\n< b$", "$x$", "$y$", "$$\no = 1\n\np = 2\n$$"]
+    told = configuration("en", ["en"], tmp_path, [], {"config": Config().to_dict()}, {})["sphinx"]["config"]
+    settings = {key: told[f"myst_dmath_{key}"] for key in ("allow_space", "allow_digits")}
+    tokens = MarkdownIt().enable("table").use(dollarmath_plugin, **settings).parse(MONEY)
+    inline = [token.content for block in tokens for token in block.children or [block] if "math" in token.type]
+    assert [text.strip() for text in inline] == [text.strip("$").strip() for text in FORMULA.findall(MONEY)]
+    (tmp_path / "page.md").write_text(f"# T\n{MONEY}")
+    check_prose(tmp_path / "page.md", ["introduction"])
+
+
+def test_a_stray_sign_in_a_notebooks_text_is_told_with_its_cell(tmp_path):
+    cells = [new_markdown_cell("# T\n\n$k$ for $5 and $10, `$x`"), new_code_cell("'$ x'"), new_markdown_cell("$ x $")]
+    nbformat.write(new_notebook(cells=cells[:2]), tmp_path / "a.ipynb")
+    check_cells(tmp_path / "a.ipynb")
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    with pytest.raises(BookError, match=re.escape("a.ipynb, cell 3: found a `$` that belongs to no formula")):
+        check_cells(tmp_path / "a.ipynb")
 
 
 def test_make_help_names_every_verb(place):

@@ -1,5 +1,7 @@
 """The printed report: the smoke edition's PDFs as pypdf reads them, the cover's file, and the places of figures."""
 
+import base64
+import io
 import os
 import re
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 from pypdf import PdfReader
 
 from making.outputs import Report
@@ -303,6 +306,12 @@ def read(tmp_path, text=None, lang="id", **changes):
         ),
         ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {fr: a}"), ["year", "'fr'", "id, en"]),
         ("\n".join(f"{f}: x" for f in cover.FIELDS).replace("year: x", "year: {id: [a]}"), ["year", "['a']"]),
+        ("# mine\ncourse: Praktikum #3 Citra\n", ["line 2", "`#` begins a comment", "'#3 Citra'", "in quotes"]),
+        ("course: # Praktikum\n", ["line 1", "'# Praktikum'"]),
+        ("course:\n  #3 Citra\n", ["line 2", "'#3 Citra'"]),
+        ("course: {id: Praktikum #3, en: Lab #3}\n", ["line 1", "'#3, en: Lab #3}'"]),
+        ('course: "Lab #3" # third\n', ["line 1", "'# third'"]),
+        ("title: An autoencoder: a report\n", ["not YAML", "line 1", "stands in quotes"]),
     ],
 )
 def test_a_mistake_on_the_cover_is_one_clear_message(tmp_path, text, said):
@@ -325,10 +334,85 @@ def test_the_cover_keeps_what_was_typed(tmp_path):
     assert page.select_one(".placeholder").text == "[Nama]"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Dr. Budi, M.Kom.",
+        '"Dr. Budi, M.Kom."',
+        "{id: Dr. Budi, M.Kom., en: Dr. Budi, M.Kom.}",
+        "{id: 'Dr. Budi, M.Kom.', en: Dr. Budi, M.Kom.}",
+        '{en: "Dr. Budi, M.Kom." , id: "Dr. Budi, M.Kom."}',
+        "\n  id: Dr. Budi, M.Kom.\n  en: Dr. Budi, M.Kom.",
+    ],
+)
+def test_a_name_with_degrees_needs_no_quotes(tmp_path, written):
+    text = yaml.safe_dump(COVER).replace("lecturer: x", f"lecturer: {written}")
+    assert [read(tmp_path, text, lang)["lecturer"] for lang in LANGS] == ["Dr. Budi, M.Kom."] * 2
+
+
+def test_texts_with_signs_stay_whole_and_a_comment_has_a_line_of_its_own(tmp_path):
+    text = yaml.safe_dump(COVER).replace("course: x", "# mine, #1\ncourse: {id: 'Praktikum #3, C#', en: Lab 3: a, b}")
+    assert [read(tmp_path, text, lang)["course"] for lang in LANGS] == ["Praktikum #3, C#", "Lab 3: a, b"]
+    text = yaml.safe_dump(COVER).replace("course: x", "course: C#").replace("title: x", 'title: "A \\"b\\" #1"')
+    assert (read(tmp_path, text)["course"], read(tmp_path, text)["title"]) == ("C#", 'A "b" #1')
+
+
 def test_the_shipped_cover_is_placeholders_in_both_languages():
     for lang in LANGS:
         values = cover.read_cover(ROOT / "book" / "cover.yml", lang)
         assert values.pop("title") == "" and all(map(cover.is_placeholder, values.values()))
+
+
+# --- pictures and lists --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "markup", "width"),
+    [
+        ("a.png", 'width="400" height="200"', 50),
+        ("a.jpg", 'width="1600" height="800"', 100),
+        ("a.jpg", 'width="800" height="2240"', 50),  # 1.4 times as high as the line is wide
+        ("a.png", 'style="width: 40%;"', 40),
+        ("a.png", 'style="width: 200px;"', 25),
+        ("a.jpg", "", 100),
+    ],
+)
+def test_a_picture_keeps_its_scale_fits_a_page_and_stands_on_white(tmp_path, name, markup, width):
+    Image.new("RGBA", (8, 4), (255, 0, 0, 0)).convert("RGBA" if name == "a.png" else "RGB").save(tmp_path / name)
+    image = BeautifulSoup(f'<img alt="A" src="{name}" {markup}>', "html.parser").img
+    pdf.print_image(image, tmp_path)
+    assert image["style"] == f"width: {width}%" and not image.has_attr("height")
+    if name == "a.png":
+        printed = Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2])))
+        assert printed.convert("RGB").getpixel((0, 0)) == (255, 255, 255), "what is transparent"
+
+
+def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
+    try:
+        pdf.check_pango()
+    except sources.BookError as error:
+        pytest.skip(str(error))
+    lines = pdf.entry("#introduction", '<span class="number">1</span>Introduction', "h1")
+    page = '<section class="chapter" id="introduction"><h1 data-title="I" data-label="I">I</h1><p>.</p></section>'
+    front = f'<nav class="front"><h1>Contents</h1><ol>{lines}</ol></nav>'
+    document = f'<html lang="en"><head><title>T</title></head><body>{front}{page}</body></html>'
+    pdf.write_pdf(BeautifulSoup(document, "html.parser"), tmp_path / "a.pdf")
+    assert re.search(r"1\s*Introduction[ .]+1$", PdfReader(tmp_path / "a.pdf").pages[0].extract_text(), re.MULTILINE)
+
+    edge = max(right for _, right, _ in ink(PdfReader(tmp_path / "a.pdf").pages[0]))
+    assert round(edge) == round(18 * CM), "the page's number stands at the margin"
+
+    def kinds(node) -> list:
+        """A node of the structure tree: its kind and its children's, without those that say nothing."""
+        node = node.get_object()
+        if not isinstance(node, dict):
+            return []
+        kids = node.get("/K", [])
+        found = [kind for kid in (kids if isinstance(kids, list) else [kids]) for kind in kinds(kid)]
+        return found if node.get("/S") in (None, "/NonStruct", "/Span") else [(node["/S"], found)]
+
+    (root,) = kinds(PdfReader(tmp_path / "a.pdf").trailer["/Root"]["/StructTreeRoot"]["/K"][0])
+    assert root[1][1] == ("/L", [("/LI", [("/LBody", [("/Link", [])])])])
 
 
 # --- where it cannot be made ---------------------------------------------------------------------------------

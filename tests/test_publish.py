@@ -9,7 +9,7 @@ import numpy as np
 import pybtex.database
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from report.plots.style import PAPER
 from stage import colophon, publish, sources
@@ -32,6 +32,23 @@ def test_a_shrunk_figure_looks_the_same():
     assert len(small) < len(file.getvalue()) / 2 and before.shape == after.shape
     assert np.abs(before - after).max() <= 24 and np.abs(before - after).mean() < 1
     assert (before[0, 0] == after[0, 0]).all(), "its paper is the page's"
+
+
+def test_a_picture_that_fits_stays_as_it_is_and_a_large_one_is_shrunk_and_upright(tmp_path):
+    for name in ("a.png", "a.jpg", "a.webp", "a.gif"):
+        Image.new("RGB", (400, 300), "teal").save(tmp_path / name)
+        assert publish.fit_picture(tmp_path / name) == (tmp_path / name).read_bytes()
+        Image.new("RGB", (4000, 2000), "teal").save(tmp_path / name)
+        with Image.open(io.BytesIO(publish.fit_picture(tmp_path / name))) as small:
+            assert small.size == (1664, 832) and small.convert("RGB").getpixel((9, 9))[1] > 120, name
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation], turned[ExifTags.Base.Artist] = 6, "A phone"
+    Image.new("RGB", (400, 300)).save(tmp_path / "a.jpg", exif=turned)
+    with Image.open(io.BytesIO(publish.fit_picture(tmp_path / "a.jpg"))) as upright:
+        assert upright.size == (300, 400) and not upright.getexif()
+    frames = [Image.new("RGB", (1800, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert publish.fit_picture(tmp_path / "a.gif") == (tmp_path / "a.gif").read_bytes(), "it goes on moving"
 
 
 def test_only_rules_that_a_page_can_use_stay():
@@ -103,13 +120,33 @@ def test_a_report_whose_author_the_cover_names_is_cited_as_theirs():
     assert publish.own_citation(cover, **options) is None
     own = publish.own_citation(cover | {"author": "Ani_ & Budi", "university": "50 % University"}, **options)
     (entry,) = pybtex.database.parse_string(publish.bibtex(own), "bibtex").entries.values()
-    assert entry.key == "budi2025" and entry.fields["url"] == BASE
+    assert entry.key == "ani2025" and entry.fields["url"] == BASE
     assert str(entry.persons["author"][0]) == r"{Ani\_ \& Budi}", "as it was written: no name is taken apart"
     assert entry.fields["howpublished"] == r"Lab report, 50 \% University"
     words = colophon.in_words(own, str)
     assert words == rf"Ani\_ & Budi (2025). *An autoencoder on \{{MNIST\}}*. Lab report, 50 % University. {BASE}"
     named = publish.own_citation(cover | {"author": "A", "title": "Mine", "year": "2027"}, **options)
     assert (named["title"], named["year"], named["howpublished"]) == ("Mine", "2027", "Lab report")
+
+
+@pytest.mark.parametrize(
+    ("author", "year", "key"),
+    [
+        ("Ani Wijaya, S.Kom.", "2026", "wijaya2026"),
+        ("Dr. Ani Wijaya S.Kom., M.T. dan Budi Santoso, M.Kom.", "2026", "wijaya2026"),
+        ("Ani Wijaya; Budi Santoso", "2025/2026", "wijaya2025"),
+        ("Ani Wijaya and Budi Santoso", "Tahun 2026, genap", "wijaya2026"),
+        ("Suharto", "2026", "suharto2026"),
+        ("Nur Ma'ruf", "2026", "maruf2026"),
+        ("Siobhán O’Brién", "2026", "obrien2026"),
+        ("A. B.", "", "ab"),
+        ("王", "2026", "report2026"),
+    ],
+)
+def test_the_key_of_a_citation_is_the_first_authors_last_name(author, year, key):
+    work = {"author": author, "authors": f"{{{author}}}", "title": "T", "year": year, "url": ""}
+    (entry,) = pybtex.database.parse_string(publish.bibtex(work), "bibtex").entries.values()
+    assert entry.key == key and entry.fields.get("year", "") == year
 
 
 def test_the_readmes_workflow_needs_only_make_report():

@@ -310,8 +310,11 @@ def test_a_new_language_begins_in_english_and_follows_the_others(place):
     for folder in ("locale", "en"):
         (place / "book" / folder).mkdir(parents=True)
     (place / "book" / "en" / "introduction.md").write_text("# Introduction\n")
+    (place / "book" / "en" / "photos").mkdir()
+    (place / "book" / "en" / "photos" / "p.jpg").write_bytes(b"\xff\xd8")
     (place / "book" / "locale" / "id.po").write_bytes((ROOT / "book" / "locale" / "id.po").read_bytes())
     assert [line.split("/")[-1] for line in begin(place, "jv")] == ["jv", "jv", "jv.po"]
+    assert (place / "book" / "jv" / "photos" / "p.jpg").read_bytes() == b"\xff\xd8", "pictures beside the pages, too"
     assert differences(load(place, "en"), load(place, "jv")) == []
     assert cell(load(place, "jv"), "lang").source == 'lang = "jv"'
     assert tagged(place, "jv") == ["title", "prose", "sentence", "figure", "words"]

@@ -5,8 +5,10 @@ the search knows Indonesian stems; tables have header cells; the page loads its 
 """
 
 import html
+import itertools
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pybtex.plugin
 import snowballstemmer
@@ -15,10 +17,12 @@ from docutils import nodes
 from docutils.languages import LanguageImporter
 from docutils.parsers.rst.languages import RstLanguageImporter
 from latex2mathml.converter import convert
+from PIL import Image
 from pybtex.style.formatting.unsrt import Style, pages
 from pybtex.style.template import field, href, join, names, optional, sentence, tag, words
 from sphinx.locale import get_translation
 from sphinx.search import SearchLanguage, languages
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinxcontrib.bibtex.style.referencing import BracketStyle, PersonStyle
@@ -34,6 +38,8 @@ def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", speak_bibliography)
     app.connect("doctree-read", name_rows)
+    app.connect("doctree-read", keep_room)
+    app.add_transform(NameFiles)
     app.connect("html-page-context", mend_page, priority=900)  # after the theme
     languages["id"] = Indonesian
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -164,6 +170,25 @@ def name_rows(app, doctree):
             next(group.findall(nodes.colspec))["stub"] = 1
 
 
+class NameFiles(SphinxTransform):
+    """MyST writes a space in a picture's name as %20, and Sphinx looks for a file of that name."""
+
+    default_priority = 200
+
+    def apply(self):
+        for image in self.document.findall(nodes.image):
+            image["uri"] = unquote(image["uri"])
+
+
+def keep_room(app, doctree):
+    """A picture beside a page of prose says its size, as figures do, so that the text does not jump when it loads."""
+    for image in doctree.findall(nodes.image):
+        file = Path(app.srcdir, image["uri"])
+        if not image.get("width") and not image.get("height") and file.is_file() and file.suffix.lower() != ".svg":
+            with Image.open(file) as picture:
+                image["width"], image["height"] = (f"{length}px" for length in picture.size)
+
+
 MENDED = {
     '<th class="head': '<th scope="col" class="head',
     '<th class="stub': '<th scope="row" class="stub',
@@ -174,20 +199,27 @@ MENDED = {
 
 
 def mend_page(app, pagename, templatename, context, doctree):
-    """Sizes of images as attributes, which keep the room free and still shrink with the page; markup as assistive
-    software needs it. Scripts wait until the page is there, and those that only set what no reader uses stay away."""
+    """Sizes of images as attributes, which keep the room free and still shrink with the page; markup as HTML and
+    assistive software need it; places that the other edition has, too. Scripts wait until the page is there, and those
+    that only set what no reader uses stay away."""
     size = re.compile(r'style="width: (\d+)px; height: (\d+)px;"')
     if "body" in context:
         body = size.sub(r'width="\1" height="\2" decoding="async"', context["body"])
         for theirs, ours in MENDED.items():
             body = body.replace(theirs, ours)
-        context["body"] = body
+        body = re.sub(
+            r'<p class="(collapsed|expanded) admonition-title">(.*?)</p>', r'<span class="\1">\2</span>', body
+        )
+        count = itertools.count(1)  # of headings: the same places in every edition, whatever their words
+        context["body"] = re.sub(r"<h([2-6])>", lambda found: f'<h{found[1]} id="at-{next(count)}">', body)
     scripts = [s for s in context["script_files"] if "DOCUMENTATION_OPTIONS." not in (s.attributes.get("body") or "")]
     for script in scripts:
         if script.filename:
             script.attributes["defer"] = "defer"
     context["script_files"] = scripts
-    context["page_description"] = describe(doctree) if doctree else ""
+    context["page_description"] = (
+        describe(doctree) if doctree else f"{_('Search this report')}: {context['docstitle']}."
+    )
 
 
 def describe(doctree, longest=200) -> str:

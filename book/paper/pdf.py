@@ -31,6 +31,7 @@ from stage.sources import BOOK, BookError, languages, pages
 UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
+HIGHEST = 1.4  # a picture's height, in widths of the line
 BRIEF = 16  # characters of a table's cell that stay on one line
 NO_PANGO = """WeasyPrint, which makes the PDF, needs the system's Pango and cannot load it. Install it:
   Debian, Ubuntu   sudo apt-get install libpango-1.0-0 libpangoft2-1.0-0
@@ -87,13 +88,13 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "
     entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
     names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
     numbers = {name: "" if name in UNNUMBERED else str(next(count)) for name in names}
-    for entry in entries:
-        if entry.name == "a":
+    for listed in entries:
+        if listed.name == "a":
             name = names[len(chapters)]
             chapters.append(print_page(read_page(edition, name), name, numbers, edition, tr))
             contents += [outline(heading) for heading in chapters[-1].select("h1, h2")]
         else:
-            contents.append(f'<li class="part">{html.escape(entry.get_text())}</li>')
+            contents.append(f'<li class="part">{html.escape(listed.get_text())}</li>')
     own_title = first.select_one(".logo__title").get_text(strip=True)
     note = first.select_one(".run-note p")
     author = "" if is_placeholder(cover["author"]) else cover["author"]
@@ -124,7 +125,12 @@ def outline(heading) -> str:
     """A heading's line in the table of contents."""
     number = f'<span class="number">{heading["data-number"]}</span>' if heading["data-number"] else ""
     target = heading.find_parent("section")["id"]
-    return f'<li class="{heading.name}">{number}<a href="#{target}">{html.escape(heading["data-title"])}</a></li>'
+    return entry(f"#{target}", number + html.escape(heading["data-title"]), heading.name)
+
+
+def entry(target: str, text: str, look: str = "") -> str:
+    """A line of a list that leads to a page: one link; what print.css puts behind it is none."""
+    return f'<li class="{look}" data-target="{target}"><a href="{target}">{text}</a></li>'
 
 
 def captions(chapters: list, title: str, selector: str) -> str:
@@ -134,7 +140,7 @@ def captions(chapters: list, title: str, selector: str) -> str:
         number = caption.select_one(".caption-number").get_text(strip=True)
         sentence = re.split(r"(?<=[.?!;])\s", " ".join(caption.select_one(".caption-text").get_text().split()))[0]
         target, text = caption.find_parent(["figure", "table"])["id"], html.escape(sentence.rstrip(".;"))
-        lines.append(f'<li><span class="number">{number}</span><a href="#{target}">{text}</a></li>')
+        lines.append(entry(f"#{target}", f'<span class="number">{number}</span>{text}'))
     return f'<nav class="front captions"><h1>{title}</h1><ol>{"".join(lines)}</ol></nav>' if lines else ""
 
 
@@ -240,13 +246,17 @@ def keep_together(whole) -> None:
 def print_image(image, edition: Path) -> None:
     """A figure on white paper, in proportion to the line."""
     path = edition / unquote(image["src"])
-    width = float(image.get("width") or FIGURE_WIDTH)
-    image["style"] = f"width: {min(100, 100 * width / FIGURE_WIDTH):.4g}%"
+    asked = re.search(r"\bwidth: ([\d.]+)(px|%)", image.get("style", ""))  # by who wrote a page of prose
+    width = float(image.get("width") or (asked[1] if asked else FIGURE_WIDTH))
+    share = width / (100 if asked and asked[2] == "%" else FIGURE_WIDTH)
+    narrowed = HIGHEST * width / float(image.get("height") or width)  # a high one still fits a page
+    image["style"] = f"width: {100 * min(1, share, narrowed):.4g}%"
     del image["width"], image["height"]
     if path.suffix != ".png":
         image["src"] = path.as_uri()
         return
-    pixels = np.array(Image.open(path).convert("RGB"))
+    drawn = Image.open(path).convert("RGBA")
+    pixels = np.array(Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB"))
     pixels[(pixels == ImageColor.getrgb(PAPER)).all(axis=-1)] = 255
     Image.fromarray(pixels).save(white := BytesIO(), format="png")
     image["src"] = "data:image/png;base64," + base64.b64encode(white.getvalue()).decode()

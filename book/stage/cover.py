@@ -1,21 +1,40 @@
 """book/cover.yml: what a student writes of the report that is theirs, read strictly."""
 
 import difflib
+import json
+import re
+from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 from cae_lib.files import FileError, read_yaml
 from stage.sources import BookError, languages
 
 FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
+# The texts of a line like `author: {id: Ani, S.T., en: Ani, B.Eng.}`: a comma ends one only before a language.
+LINE = re.compile(r"^(\w+:[ \t]+\{)([^{}\n]*)(\}[ \t]*)$", re.MULTILINE)
+TEXT = re.compile(r"""\s*([a-z]{2}):\s+("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|.*?)\s*(?:,(?=\s*[a-z]{2}:\s)|$)""")
 
 
 def read_cover(path: Path, lang: str) -> dict[str, str]:
     """The fields of the cover in one language, each a text; `BookError` names the file, the key, what was found and
     what is allowed."""
+
+    def prepare(text: str) -> str:
+        if comment := comment_behind(text):
+            line, lost = comment
+            raise BookError(
+                f"{path.name}, line {line}: `#` begins a comment, so {lost!r} would be lost; put a value with a `#` "
+                'in quotes, "Lab #3", and begin a comment at the beginning of a line of its own'
+            )
+        return LINE.sub(quote_texts, text)
+
     try:  # every value as it was typed: a student number keeps its zeros
-        found = read_yaml(path, typed=False)
+        found = read_yaml(path, typed=False, prepare=prepare)
     except FileError as error:
-        hint = "" if path.is_file() else f": it holds {', '.join(FIELDS)}"
+        hint = f": it holds {', '.join(FIELDS)}" if not path.is_file() else ""
+        hint = hint or '; a value with `: ` in it, or one that begins with a sign, stands in quotes: "…"'
         raise BookError(f"{error}{hint}") from None
     if not isinstance(found, dict):
         raise BookError(f"{path.name}: found {found!r}, allowed is a line `key: value` for each of {', '.join(FIELDS)}")
@@ -27,6 +46,32 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
     if missing := [key for key in FIELDS if key not in found]:
         raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
     return {key: cover_text(found[key], lang, f"{path.name}: {key}") for key in FIELDS}
+
+
+def comment_behind(text: str) -> tuple[int, str] | None:
+    """The number of the first line with a comment that does not begin it, and the comment."""
+    scalars = []
+    with suppress(yaml.YAMLError):  # which `read_yaml` tells
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.ScalarToken):
+                scalars.append(range(token.start_mark.index, token.end_mark.index))
+    at = -1
+    while (at := text.find("#", at + 1)) >= 0:
+        if not any(at in scalar for scalar in scalars):
+            comment = text[at:].split("\n")[0]
+            if text[:at].rpartition("\n")[2]:
+                return text.count("\n", 0, at) + 1, comment
+            at += len(comment)
+    return None
+
+
+def quote_texts(line: re.Match) -> str:
+    """A `LINE` with each of its texts in quotes, so that YAML takes no comma for the end of one."""
+    found = [text for text in TEXT.finditer(line[2]) if text[0]]
+    if "".join(text[0] for text in found) != line[2]:
+        return line[0]
+    quoted = (x[2] if x[2].startswith(('"', "'", "[")) else json.dumps(x[2], ensure_ascii=False) for x in found)
+    return line[1] + ", ".join(f"{x[1]}: {text}" for x, text in zip(found, quoted, strict=True)) + line[3]
 
 
 def cover_text(value, lang: str, where: str) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 from cae_lib.files import write_atomic
 from report.words import translator
 from stage.processes import run_code
-from stage.publish import robots, sitemap, slim
+from stage.publish import robots, search_texts, sitemap, slim
 from stage.sources import BOOK, BookError, find_sources, pages, read_run, title
 from stage.staging import CARD_PAGE, stage_edition
+
+ABOUT = "A lab report in which every number was measured by a notebook that ran, and every claim was tested."
 
 
 def build_edition(
@@ -32,6 +34,7 @@ def build_edition(
     home = out.resolve() / "html"
     take_place(pages_made, home / lang)
     write_atomic(home / "index.html", chooser(langs, facts, base))
+    write_atomic(home / ".nojekyll", "")  # GitHub Pages, published from a branch, would leave _static and _images out
     write_atomic(home / "mark.svg", (BOOK / "assets" / "mark.svg").read_text(encoding="utf-8"))
     for name, text in {"sitemap.xml": sitemap(base, langs, list(found)), "robots.txt": robots(base)}.items():
         if base:
@@ -56,6 +59,7 @@ def build_html(lang: str, langs: list[str], run: dict, stage: Path) -> Path:
     speak_copybutton(lang, pages_made / "_static" / "copybutton.js")
     shutil.rmtree(pages_made / "_static" / "locales", ignore_errors=True)  # the theme's sources, not for readers
     slim(pages_made)
+    (pages_made / "searchtexts.js").write_text(search_texts(pages_made), encoding="utf-8")
     (pages_made / "index.html").write_text(redirect(lang, langs, run), encoding="utf-8")
     return pages_made
 
@@ -81,10 +85,11 @@ def speak_copybutton(lang: str, script: Path) -> None:
 
 def redirect(lang: str, langs: list[str], run: dict) -> str:
     """The edition's index.html: leads to its first page."""
-    first, name = pages()[0], html.escape(title(lang, run))
+    first, name, about = pages()[0], html.escape(title(lang, run)), html.escape(translator(lang)(ABOUT))
     links = "".join(f'<link rel="alternate" hreflang="{x}" href="../{x}/index.html">' for x in langs)
     return (
         f'<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>{name}</title>{links}'
+        f'<meta name="description" content="{about}">'
         f'<meta http-equiv="refresh" content="0; url={first}.html"><p><a href="{first}.html">{name}</a></p></html>\n'
     )
 
@@ -96,9 +101,7 @@ def chooser(langs: list[str], run: dict, base: str = "") -> str:
         tr, first, name = translator(lang), pages()[0], html.escape(title(lang, run))
         doors.append(
             f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{name}</h2>'
-            "<p>"
-            + tr("A lab report in which every number was measured by a notebook that ran, and every claim was tested.")
-            + f'</p><span class="go">{tr("Read the report in English")} →</span></a>'
+            f'<p>{tr(ABOUT)}</p><span class="go">{tr("Read the report in English")} →</span></a>'
         )
         links.append(f'<link rel="alternate" hreflang="{lang}" href="{root}{lang}/{first}.html">')
     links.append(f'<link rel="alternate" hreflang="x-default" href="{root or "index.html"}">')
@@ -106,6 +109,8 @@ def chooser(langs: list[str], run: dict, base: str = "") -> str:
     ask = " · ".join(translator(lang)("Choose a language") for lang in langs)
     titles, picture = (" · ".join(title(lang, run) for lang in langs), f"{langs[-1]}/cards/{CARD_PAGE}.png")
     facts = {"type": "website", "title": titles, "image": f"{root}{picture}"}
+    about = html.escape(" ".join(translator(lang)(ABOUT) for lang in langs))
+    links += [f'<meta name="description" content="{about}">']
     links += [f'<meta property="og:{name}" content="{html.escape(text)}">' for name, text in facts.items()]
     template = (BOOK / "templates" / "chooser.html").read_text(encoding="utf-8")
     parts = {"TITLE": ask, "LANG": langs[-1], "LINKS": "\n".join(links), "DOORS": "\n".join(doors)}

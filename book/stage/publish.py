@@ -1,16 +1,21 @@
 """What makes pages quick to load, found and cited: small figures, slim style sheets, cards, sitemap, BibTeX."""
 
 import io
+import json
 import re
+import unicodedata
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cae_lib.files import read_yaml
 from stage.cover import is_placeholder
-from stage.sources import BOOK
+from stage.sources import BOOK, BookError
 
+SIDE = 1664  # pixels of a picture: twice the width of the text, for sharp screens
+SHOWN = ("PNG", "JPEG", "GIF", "WEBP")  # and SVG
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
 
@@ -27,6 +32,38 @@ def shrink(png: bytes) -> bytes:
     file = io.BytesIO()
     small.save(file, "png", optimize=True)
     return file.getvalue()
+
+
+def fit_picture(path: Path) -> bytes:
+    """A picture beside a page of prose as the edition shows it: upright, and at most `SIDE` pixels wide and high.
+
+    Raises `BookError` for a file that browsers do not show as a picture.
+    """
+    content, allowed = path.read_bytes(), "allowed are PNG, JPEG, GIF, WebP and SVG"
+    try:
+        if path.suffix.lower() == ".svg":
+            if not ElementTree.fromstring(content).tag.endswith("svg"):
+                raise ValueError("no drawing")
+            return content
+        Image.MAX_IMAGE_PIXELS = None  # a photograph of the writer's own is no attack, however large
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint says otherwise
+        with Image.open(io.BytesIO(content)) as image:
+            kind = {"MPO": "JPEG"}.get(image.format, image.format)
+            if kind not in SHOWN:
+                raise BookError(f"{path} is a picture of type {kind}, which not every browser shows; {allowed}")
+            fits = max(image.size) <= SIDE and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            if fits or (getattr(image, "n_frames", 1) > 1 and kind != "JPEG"):
+                image.load()
+                return content
+            profile = image.info.get("icc_profile")
+            if image.mode == "P":
+                image = image.convert("RGBA")
+            image.thumbnail((SIDE, SIDE))
+            ImageOps.exif_transpose(image).save(file := io.BytesIO(), kind, quality=85, icc_profile=profile)
+            return file.getvalue()
+    except (OSError, ValueError, SyntaxError, ElementTree.ParseError) as error:
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise BookError(f"{path} cannot be read as a picture{why}; {allowed}") from None
 
 
 def slim(edition: Path) -> None:
@@ -86,6 +123,19 @@ def card(png: bytes) -> bytes:
     return shrink(file.getvalue())
 
 
+def search_texts(edition: Path) -> str:
+    """A script with the text of each page and its sections, for excerpts of the search where no page can be fetched."""
+    found = {}
+    for page in sorted(edition.glob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        article = text.partition('<article class="bd-article">')[2].partition("</article>")[0]
+        if article:
+            gone = r'(?s)<(script|style|math)\b.*?</\1>|<a class="headerlink".*?</a>|<(?!/?section)[^>]*>'
+            article = re.sub(r"\s+", " ", re.sub(gone, "", article))
+            found[page.name] = f'<div role="main">{article}</div>'
+    return f"var searchTexts = {json.dumps(found, ensure_ascii=False)};\n"
+
+
 def sitemap(base: str, langs: list[str], pages: list[str]) -> str:
     """Every page of every edition with its alternates, for search engines; `base` is the address of the chooser."""
 
@@ -140,12 +190,20 @@ def own_citation(cover: dict[str, str], title: str, year: str, kind: str, base: 
 
 
 def bibtex(work: dict[str, str]) -> str:
-    """The entry of a work for BibTeX; the key is the last word of its authors and the year."""
-    fields = {"author": work["authors"], "title": f"{{{_latex(work['title'])}}}", "year": work["year"]}
+    """The entry of a work for BibTeX; the key is the first author's last name and the year."""
+    fields = {"author": work["authors"], "title": f"{{{_latex(work['title'])}}}", "year": _latex(work["year"])}
     fields |= {key: _latex(work.get(key, "")) for key in ("howpublished", "version")} | {"url": work["url"]}
-    name = re.sub(r"\W", "", work["author"].split()[-1]).lower()
     lines = [f"  {key:<12} = {{{value}}}" for key, value in fields.items() if value]
-    return "@misc{" + ",\n".join([f"{name}{work['year']}", *lines]) + "\n}"
+    year = re.search(r"\d{4}|$", work["year"])[0]
+    return "@misc{" + ",\n".join([last_name(work["author"]) + year, *lines]) + "\n}"
+
+
+def last_name(authors: str) -> str:
+    """The first author's, in small ASCII letters, of names as people write them: "Dr. Ani Wijaya, M.Kom." is wijaya."""
+    first = re.split(r"\s(?:and|dan|&)\s|[,;&/]", authors)[0]
+    words = [word for word in first.split() if "." not in word]  # no degrees, no initials
+    plain = unicodedata.normalize("NFKD", (words or [first])[-1]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]", "", plain) or "report"
 
 
 def _latex(text: str) -> str:

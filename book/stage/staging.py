@@ -25,7 +25,7 @@ from report.citations import to_myst
 from report.words import messages, translator
 from stage.colophon import citation_box, colophon, dataset, run_note
 from stage.myst import kind, myst, one_line
-from stage.publish import card, citation
+from stage.publish import card, citation, fit_picture
 from stage.sources import BOOK, BookError, title
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
@@ -46,7 +46,8 @@ def stage_edition(
     shutil.rmtree(stage, ignore_errors=True)
     source, extra = stage / "source", stage / "extra" / "notebooks"
     extra.mkdir(parents=True)
-    shutil.copytree(BOOK / "assets", source / "_static")
+    stage_beside(BOOK / lang, source)
+    shutil.copytree(BOOK / "assets", source / "_static", dirs_exist_ok=True)
     shutil.copy(BOOK / "references.bib", source)
     executed, cards = {}, {}
     for name, path in sources.items():
@@ -72,6 +73,17 @@ def stage_edition(
     told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
+
+
+def stage_beside(folder: Path, source: Path) -> None:
+    """What lies beside the pages of prose: files that they link to, and pictures, made to fit a page."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+        place = source / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.write_bytes(fit_picture(path))
+        except BookError:  # no picture, or one that no page shows, as `check_prose` would have told
+            shutil.copy(path, place)
 
 
 def to_take_home(notebook, lang: str, base: str):
@@ -200,6 +212,8 @@ def configuration(
             "base_url": base,
             "cards": cards or {},
         },
+        "myst_dmath_allow_space": False,  # so that `$5 dan $10` is money
+        "myst_dmath_allow_digits": False,
         "html_math_renderer": "mathml",
         "html_favicon": "_static/mark.svg",
         "html_extra_path": ["../extra"],
@@ -225,7 +239,9 @@ def configuration(
         "only_build_toc_files": True,
         "execute": {"execute_notebooks": "off", "stderr_output": "remove"},
         "parse": {
-            "myst_enable_extensions": ["attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"],
+            "myst_enable_extensions": [
+                *("attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image", "substitution")
+            ],
             "myst_substitutions": told,
         },
         "html": {"use_multitoc_numbering": False},
