@@ -88,6 +88,10 @@ def test_help_tells_every_parameter_with_its_default(capsys, monkeypatch):
         (["--learning-rate", "0"], "learning_rate: found 0.0, allowed is more than 0"),
         (["--channels=-8"], "channels: found '-8', allowed is a list of whole numbers, like [32, 64]"),
         (["--dataset", "emnist"], "dataset: found 'emnist', allowed are fashion-mnist, mnist, kmnist, synthetic or a"),
+        (
+            ["--train-size", "55.000"],
+            "train_size: found '55.000', allowed is a whole number, in digits alone: w",
+        ),
         (["--run", ""], "run: found '', allowed is a directory; add --run runs/NAME"),
         (["--channels", "4,4,4,4,4,4,4"], "channels: layer conv5 "),
     ],
@@ -110,6 +114,11 @@ def test_a_wrong_flag_is_named(params, tmp_path, capsys, words, message):
         (b"epoch: 3\n", "ConfigError: epoch: there is no such parameter; did you mean epochs?"),
         (b"epochs: 3\n", "run: found None, allowed is a directory; add --run runs/NAME"),
         (b"", "run: found None, allowed is a directory; add --run runs/NAME"),
+        (
+            b"train_size: 55.000\n",
+            "train_size: found '55.000', allowed is a whole number, in digits alone: w",
+        ),
+        (b"seed: 017\n", "seed: found '017', allowed is a whole number, in decimal digits, without a leading 0"),
         (b"run: 7\n", "run: found 7, allowed is a directory; add --run runs/NAME"),
         (None, "cannot be read \\(No such file or directory\\)"),
     ],

@@ -300,6 +300,11 @@ MISTAKES = {
         "run: runs/none\nepoch: 3",
         "epoch: there is no such",
     ),
+    "a thousand with a point": (
+        "notebooks/params/smoke.yml",
+        "run: runs/none\ntrain_size: 55.000",
+        "smoke.yml: train_size: found '55.000', allowed is a whole number, in digits alone: write 55000",
+    ),
     "an empty run": ("notebooks/params/smoke.yml", "run:   # comment", "smoke.yml: run: found None"),
     "a source of a prose page": (
         "book/en/reflection.md",

@@ -120,12 +120,25 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
         (dict(title="Sizes"), r"s\.yml: title: found 'Sizes', allowed is a dict"),
         (dict(title=dict(id=7)), r"s\.yml: title\.id: found 7, allowed is a text"),
         (dict(metrics=None), r"s\.yml: metrics is missing"),
+        (dict(fixed=dict(train_size=55.0)), r"train_size: found '55\.0', allowed is a whole number, .*: write 55 "),
+        (dict(seeds=[1.0, 2]), r"s\.yml: seed: found '1\.0', allowed is a whole number, in digits alone: write 1 "),
+        (dict(points=[dict(seed=True)], grid=None, seeds=None), r"s\.yml: seed: found 'true', allowed is a whole"),
+        (dict(metrics=[7]), r"s\.yml: metrics: found 7, allowed are names"),
         (dict(seeds=7), r"s\.yml: seeds: found 7, allowed is a list"),
         (dict(grid=None, points=[7]), r"s\.yml: points: found 7, allowed are sets of parameters"),
     ],
 )
 def test_a_mistake_in_the_file_names_file_key_and_what_is_allowed(project, changes, told):
     write(project, **changes)
+    with pytest.raises(SweepError, match=told):
+        read_sweep("s", "tiny")
+
+
+@pytest.mark.parametrize(("typed", "told"), [("017", "seed: found '017'"), ("- seed", "holds list, allowed are lines")])
+def test_a_mistake_in_its_profile_is_one_message_too(project, typed, told):
+    write(project, seeds=None)
+    path = project / "notebooks" / "params" / "tiny.yml"
+    path.write_text(typed if typed.startswith("-") else f"seed: {typed}\n", encoding="utf-8")
     with pytest.raises(SweepError, match=told):
         read_sweep("s", "tiny")
 

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from cae_lib import subject
-from cae_lib.config import FAMILY, Config
+from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
-from cae_lib.files import UserError, project_path, read_yaml, write_atomic
+from cae_lib.files import UserError, project_path, write_atomic
 from making.digests import (
     code_digest,
     code_of,
@@ -51,13 +51,14 @@ class Report:
     @cached_property
     def values(self) -> dict:
         """The profile's parameters; raises `UserError` where one is wrong."""
-        values = read_yaml(self.profile) or {}
-        if not isinstance(values, dict):
-            raise UserError(f"{self.profile}: found {values!r}, allowed are lines of `name: value`")
+        values, texts = read_parameters(self.profile)
         run = values.get("run")
         if not isinstance(run, str) or not run.strip():
             raise UserError(f"{self.profile}: run: found {run!r}, allowed is a directory, such as runs/mine")
-        Config.from_dict(values, extra=("run",))
+        try:
+            Config.from_dict(texts, extra=("run",))
+        except ConfigError as error:
+            raise ConfigError(f"{self.profile}: {error}") from None
         return values
 
     @property
