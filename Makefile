@@ -70,4 +70,4 @@ clean:  ## delete the book and the executed notebooks; the trained runs stay
 	rm -rf "$(BUILD)"
 
 distclean: clean  ## delete everything made: runs/, data/ and .venv/ too
-	rm -rf runs data .venv
+	rm -rf runs data .venv .venv.making
