@@ -305,6 +305,11 @@ MISTAKES = {
         "run: runs/none\ntrain_size: 55.000",
         "smoke.yml: train_size: found '55.000', allowed is a whole number, in digits alone: write 55000",
     ),
+    "a run among the sources": (
+        "notebooks/params/smoke.yml",
+        "run: notebooks/mine",
+        "smoke.yml: run: found 'notebooks/mine', but",
+    ),
     "an empty run": ("notebooks/params/smoke.yml", "run:   # comment", "smoke.yml: run: found None"),
     "a source of a prose page": (
         "book/en/reflection.md",

@@ -208,6 +208,22 @@ def test_a_file_system_without_locks_is_told_with_the_run_and_the_way_out(tmp_pa
 # --- what the directory says ---------------------------------------------------------------------------------------
 
 
+PROJECTS = (
+    ". .. / book notebooks/id cae_lib/x tests/runs data/mine runs runs/sweeps runs/../book .git/run .venv/run _build/x"
+)
+
+
+@pytest.mark.parametrize("name", [*PROJECTS.split(), "~/runs/mine", "README.md", ROOT, ROOT.parent, "", " ", None, 7])
+def test_no_run_lies_among_what_the_project_is_made_of(name):
+    with pytest.raises(RunError, match=r"^run: found .*(allowed is a directory|write the whole path)"):
+        Run(name)
+
+
+def test_a_run_lies_anywhere_else(tmp_path):
+    for name in ("runs/mine", "runs/sweeps/s/a", "mine", "elsewhere/mine", tmp_path / "run", tmp_path, "../mine"):
+        assert Run(name).path == ROOT / name
+
+
 def test_a_missing_run_says_how_to_make_one(tmp_path):
     with pytest.raises(RunError, match=r"holds no finished run \(it is missing\).*make report.*cae_lib train --run"):
         _ = Run(tmp_path / "none").config

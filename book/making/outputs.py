@@ -15,7 +15,7 @@ from pathlib import Path
 from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
-from cae_lib.files import UserError, project_path, write_atomic
+from cae_lib.files import FileError, UserError, project_path, run_path, write_atomic
 from making.digests import (
     code_digest,
     code_of,
@@ -57,8 +57,9 @@ class Report:
             raise UserError(f"{self.profile}: run: found {run!r}, allowed is a directory, such as runs/mine")
         try:
             Config.from_dict(texts, extra=("run",))
-        except ConfigError as error:
-            raise ConfigError(f"{self.profile}: {error}") from None
+            run_path(run)
+        except (ConfigError, FileError) as error:
+            raise type(error)(f"{self.profile}: {error}") from None
         return values
 
     @property
