@@ -45,7 +45,9 @@ def find() -> Path:
     for prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX")):
         python = Path(prefix, "bin", "python") if prefix else None
         if python and python.is_file():
-            done = subprocess.run([python, "-c", CHECK], cwd=ROOT, capture_output=True, text=True)
+            done = subprocess.run(
+                [python, "-c", CHECK], cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace"
+            )
             if done.returncode == 0:
                 return python
             reason = (done.stderr.strip() or f"its Python ends with code {done.returncode}").splitlines()[-1]

@@ -155,7 +155,10 @@ def lock(path: Path, wait: bool = False) -> AbstractContextManager:
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
         if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
-            raise FileError(f"{path.parent}: its file system has no locks ({why}); name a folder on another") from None
+            raise FileError(
+                f"{path.parent}: its file system has no locks ({why}); name a folder on another, or put a link to one "
+                f"in its place"
+            ) from None
         raise FileError(f"{path.parent} cannot be written to ({why}); name another one") from None
     if not wait:  # who does not wait is told by whom it was forestalled
         with suppress(OSError):

@@ -136,7 +136,7 @@ def _text(value):
 def finished(point: Point) -> dict | None:
     """Return the point's result if its directory holds a complete one of exactly these parameters, else None."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        result = json.loads((project_path(point.directory) / "result.json").read_text())
+        result = json.loads((project_path(point.directory) / "result.json").read_text(encoding="utf-8"))
         if result["parameters"] == point.values and set(point.metrics) <= set(result["metrics"]):
             return result
     return None
@@ -176,7 +176,7 @@ def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
     """
     path = project_path(directory)
     try:
-        facts = json.loads((path / "sweep.json").read_text())
+        facts = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
         table = pd.read_csv(path / "results.csv")
     except (OSError, ValueError):
         raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None

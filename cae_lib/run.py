@@ -80,7 +80,7 @@ class Run:
 
     def history(self) -> dict[str, np.ndarray]:
         """Each column of history.csv as an array (epochs,)."""
-        with open(self.path / "history.csv", newline="") as file:
+        with open(self.path / "history.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
@@ -217,7 +217,7 @@ class Run:
     def _json(self, name: str) -> dict:
         path = self.path / name
         try:
-            return json.loads(path.read_text()) if path.is_file() else {}
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         except ValueError as error:
             raise RunError(f"{path} is not whole JSON ({error}): delete {self.path} and train again") from None
 

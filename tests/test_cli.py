@@ -21,7 +21,7 @@ PARAMS = "\n".join(f"{k}: {list(v) if isinstance(v, tuple) else v}" for k, v in 
 @pytest.fixture
 def params(tmp_path) -> Path:
     path = tmp_path / "tiny.yml"
-    path.write_text(f"run: {tmp_path / 'run'}\nlearning_rate: 1e-3\n{PARAMS}")
+    path.write_text(f"run: {tmp_path / 'run'}\nlearning_rate: 1e-3\n{PARAMS}", encoding="utf-8")
     return path
 
 
@@ -163,7 +163,7 @@ def test_a_different_run_is_refused_and_left_as_it_is(params, tmp_path, capsys):
 
 def test_a_different_run_is_moved_aside_on_request_and_nothing_is_lost(params, tmp_path, capsys):
     assert told(capsys, "train", "--params", params)[0] == 0
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "notes.txt").write_text("mine", encoding="utf-8")
     before = files(tmp_path / "run")
     before.pop("lock.holder")  # says who held it last
     for epochs in (3, 2):  # twice in a row, and back again

@@ -351,7 +351,7 @@ def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bo
         "dpkg-deb": f'/bin/mkdir -p "$3/{where}" && /bin/cp "{place}"/package/* "$3/{where}"',
     }
     for name, script in scripts.items():
-        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
     return log
@@ -361,7 +361,7 @@ def test_the_package_is_unpacked_into_the_cache_with_apt_folders_of_our_own(plac
     log = fake_apt(place, monkeypatch, packed())
     assert data.find() == (place / "data" / "fashion-mnist", "package dataset-fashion-mnist")
     assert cache_is_whole(place) and not (place / "usr").exists()
-    update, download = log.read_text().splitlines()
+    update, download = log.read_text(encoding="utf-8").splitlines()
     assert update.endswith(" update") and download.endswith(" download dataset-fashion-mnist")
     for line in (update, download):
         assert "Dir::State::Lists=" in line and "Dir::Cache=" in line, "no root: apt's own folders are not touched"
@@ -429,7 +429,7 @@ def test_a_download_without_the_published_sums_is_refused(place, published, serv
 def test_packed_files_laid_into_the_cache_by_hand_are_verified_and_pinned(place, published):
     lay(place / "data" / "mnist", PACKED)
     assert data.find(dataset="mnist") == (place / "data" / "mnist", "cache")
-    assert (place / "data" / "mnist" / "SHA256SUMS").read_text() == PINNED
+    assert (place / "data" / "mnist" / "SHA256SUMS").read_text(encoding="utf-8") == PINNED
 
 
 def test_plain_files_that_nothing_vouches_for_are_refused_and_the_way_out_is_told(place, published):
@@ -442,7 +442,7 @@ def test_plain_files_that_nothing_vouches_for_are_refused_and_the_way_out_is_tol
 
 def test_a_cache_damaged_after_it_was_pinned_is_refused_and_mended(place, published, serve):
     folder = lay(place / "data" / "mnist", damage(FILES, WHOLE[2], flip))
-    (folder / "SHA256SUMS").write_text(PINNED)
+    (folder / "SHA256SUMS").write_text(PINNED, encoding="utf-8")
     assert f"cache: {folder}/{WHOLE[2]} is not MNIST's: SHA-256" in refused_find(dataset="mnist")
     published(serve(PACKED))
     data.find(dataset="mnist")
@@ -451,10 +451,10 @@ def test_a_cache_damaged_after_it_was_pinned_is_refused_and_mended(place, publis
 
 def test_a_damaged_list_of_pins_is_written_anew_from_a_verified_download(place, published, serve):
     folder = lay(place / "data" / "mnist")
-    (folder / "SHA256SUMS").write_text(PINNED.replace(PINNED[:4], "0000", 1))
+    (folder / "SHA256SUMS").write_text(PINNED.replace(PINNED[:4], "0000", 1), encoding="utf-8")
     published(serve(PACKED))
     assert data.find(dataset="mnist")[1].startswith("download")
-    assert (folder / "SHA256SUMS").read_text() == PINNED and data.find(dataset="mnist")[1] == "cache"
+    assert (folder / "SHA256SUMS").read_text(encoding="utf-8") == PINNED and data.find(dataset="mnist")[1] == "cache"
 
 
 # --- a folder of one's own -------------------------------------------------------------------------------

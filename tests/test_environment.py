@@ -19,7 +19,7 @@ def interpreter(prefix: Path, script: str = f'exec "{sys.executable}" "$@"') -> 
     """A Python at prefix/bin/python that is a shell script; by default it is the one that runs the tests."""
     python = prefix / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     python.chmod(0o755)
     return python
 
@@ -32,8 +32,8 @@ def place(tmp_path, monkeypatch):
     spec.loader.exec_module(environment)
     root = tmp_path / "project"
     root.mkdir()
-    (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__))
-    (root / "constraints.txt").write_text("numpy==1.0\n")
+    (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__), encoding="utf-8")
+    (root / "constraints.txt").write_text("numpy==1.0\n", encoding="utf-8")
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV"):
         monkeypatch.delenv(name, raising=False)
     found = SimpleNamespace(environment=environment, root=root, own=root / ".venv", made=[], pip=[], pip_code=0)
@@ -99,7 +99,7 @@ def test_an_active_environment_that_does_not_satisfy_is_named_and_another_made(
     interpreter(tmp_path / "active", *([script] if script else []))
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "active"))
     if project:
-        (place.root / "pyproject.toml").write_text(project)
+        (place.root / "pyproject.toml").write_text(project, encoding="utf-8")
     printed, said = choice(place, capsys)
     first = said.splitlines()[0]
     assert first.startswith(f"the active environment {tmp_path / 'active'} is not used: ") and reason in first
@@ -136,7 +136,7 @@ def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(plac
     if name.endswith("python"):
         path.unlink()
     else:
-        path.write_text(path.read_text() + "# another line\n")
+        path.write_text(path.read_text(encoding="utf-8") + "# another line\n", encoding="utf-8")
     choice(place, capsys)
     assert len(place.made) == len(place.pip) == 2
     if not name.endswith("python"):
@@ -147,10 +147,12 @@ def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(plac
 def test_a_setting_of_another_tool_is_none_of_the_environments(place, capsys):
     choice(place, capsys)
     path = place.root / "pyproject.toml"
-    path.write_text(path.read_text() + "\n[tool.ruff]\nline-length = 80\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n[tool.ruff]\nline-length = 80\n", encoding="utf-8")
     choice(place, capsys)
     assert len(place.made) == 1
-    path.write_text(path.read_text() + "\n[tool.hatch.build]\ndev-mode-dirs = ['x']\n")
+    path.write_text(
+        path.read_text(encoding="utf-8") + "\n[tool.hatch.build]\ndev-mode-dirs = ['x']\n", encoding="utf-8"
+    )
     choice(place, capsys)
     assert len(place.made) == 2
 

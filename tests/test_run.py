@@ -270,7 +270,7 @@ def seeds(tmp_path_factory) -> Path:
     for name, fact in (("other-code", "code_sha256"), ("other-data", "data_sha256"), ("unfinished", "state")):
         run = Run(home / name)
         run._write_json("provenance.json", {**run.provenance, fact: "unfinished"})
-    (home / "damaged" / "metrics.json").write_text("{")
+    (home / "damaged" / "metrics.json").write_text("{", encoding="utf-8")
     return home
 
 
@@ -288,7 +288,7 @@ def test_a_run_without_replicas_is_alone_and_an_unfinished_one_has_none(seeds):
 
 
 def test_half_a_json_file_is_named(tmp_path):
-    (tmp_path / "provenance.json").write_text('{"state": "fin')
+    (tmp_path / "provenance.json").write_text('{"state": "fin', encoding="utf-8")
     with pytest.raises(RunError, match=r"provenance\.json is not whole JSON"):
         _ = Run(tmp_path).state
 
@@ -355,7 +355,7 @@ def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, m
     monkeypatch.setattr(run_module, "__file__", str(tmp_path / "run.py"))
 
     def fingerprint(text):
-        (tmp_path / "m.py").write_text(text)
+        (tmp_path / "m.py").write_text(text, encoding="utf-8")
         return code_sha256("m")
 
     first = fingerprint('"""One."""\ndef f(x):\n    """Doc."""\n    return x + 1\n')
@@ -365,11 +365,11 @@ def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, m
 
 def test_a_folders_fingerprint_is_that_of_every_module_in_it_and_it_may_be_missing(tmp_path):
     nothing = code_sha256(tmp_path / "missing")
-    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
     one = code_sha256(tmp_path)
-    (tmp_path / "b.py").write_text("y = 1\n")
+    (tmp_path / "b.py").write_text("y = 1\n", encoding="utf-8")
     both = code_sha256(tmp_path)
-    (tmp_path / "b.py").write_text("y = 2  # another\n")
+    (tmp_path / "b.py").write_text("y = 2  # another\n", encoding="utf-8")
     assert len({nothing, one, both, code_sha256(tmp_path)}) == 4
     assert list(run_module.MEASURES.glob("*.py")), "the measures that `Run.cached` knows are where it looks"
 
@@ -511,7 +511,10 @@ def test_the_interrupt_of_a_notebook_s_kernel_leaves_a_checkpoint_and_the_cell_a
 
 def test_config_and_provenance_describe_the_run(tiny, tiny_data, tmp_path):
     run = train(tiny, tiny_data, Run(tmp_path))
-    assert run.config == tiny and Config.from_dict(json.loads((tmp_path / "config.json").read_text())) == tiny
+    assert (
+        run.config == tiny
+        and Config.from_dict(json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))) == tiny
+    )
     facts = run.provenance
     assert facts["data_sha256"] == data.load(tiny).sha256 and facts["versions"]["torch"] == torch.__version__
     assert facts["parameters"] == sum(p.numel() for p in run.model().parameters())
