@@ -19,6 +19,7 @@ import pytest
 
 from cae_lib.files import UserError, lock
 from making import digests, tasks
+from making.outputs import Report
 from making.serve import opened, serve
 from making.tasks import Task
 from stage.processes import run_code
@@ -352,6 +353,35 @@ def test_a_mistake_in_what_people_write_is_told_first_in_one_message(place, mist
 def test_a_mistyped_word_of_make_is_one_message(place, words, told):
     done = make_in(place, "pdf" if words[0].startswith("EDITION") else "report", *words)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("train_size: 55.000", "train_size: found '55.000', allowed is a whole number, in digits alone: write 55000"),
+        ("seed: 017", "seed: found '017', allowed is a whole number, in decimal digits"),
+        ("run: .", "run: found '.', but "),
+        ("run: notebooks/mine", "run: found 'notebooks/mine', but "),
+        ("run: 7", "run: found 7, allowed is a directory, such as runs/mine"),
+        ("normal_class: 3", "normal_class: found 3, but the report's chapters compare all classes: allowed is -1"),
+        ("- seed", " holds list, allowed are lines of `name: value`"),
+    ],
+)
+def test_a_profile_that_says_something_else_than_it_seems_is_one_message_that_names_it(tmp_path, typed, told):
+    run = "" if typed.startswith(("run", "-")) else "run: runs/mine\n"
+    (profile := tmp_path / "mine.yml").write_text(f"{run}{typed}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        Report(profile, ("id", "en"), tmp_path).values  # noqa: B018
+    assert str(caught.value).startswith(str(profile)) and told in str(caught.value)
+    assert "\n" not in str(caught.value) and [p.name for p in tmp_path.iterdir()] == ["mine.yml"]
+
+
+def test_the_numbers_of_a_good_profile_reach_the_notebooks_as_numbers(tmp_path):
+    text = "run: runs/mine\ntrain_size: 1000\nlearning_rate: 8e-3\nnoise_std: .5\nchannels: [8, 16]\n"
+    (tmp_path / "mine.yml").write_text(text, encoding="utf-8")
+    report = Report(tmp_path / "mine.yml", ("id", "en"), tmp_path)
+    assert report.values["train_size"] == 1000 and report.values["channels"] == [8, 16]
+    assert (report.config.learning_rate, report.config.noise_std) == (8e-3, 0.5)
 
 
 # --- the book in a browser, the notebooks in JupyterLab ----------------------------------------------------------

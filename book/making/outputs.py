@@ -56,7 +56,12 @@ class Report:
         if not isinstance(run, str) or not run.strip():
             raise UserError(f"{self.profile}: run: found {run!r}, allowed is a directory, such as runs/mine")
         try:
-            Config.from_dict(texts, extra=("run",))
+            config = Config.from_dict(texts, extra=("run",))
+            if config.normal_class >= 0:
+                raise ConfigError(
+                    f"normal_class: found {config.normal_class}, but the report's chapters compare all classes: "
+                    f"allowed is -1; one class alone is trained by a sweep, such as one_class, or `python -m cae_lib train`"
+                )
             run_path(run)
         except (ConfigError, FileError) as error:
             raise type(error)(f"{self.profile}: {error}") from None
