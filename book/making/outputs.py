@@ -60,7 +60,7 @@ class Report:
             if config.normal_class >= 0:
                 raise ConfigError(
                     f"normal_class: found {config.normal_class}, but the report's chapters compare all classes: "
-                    f"allowed is -1; one class alone is trained by a sweep, such as one_class, or `python -m cae_lib train`"
+                    f"allowed is -1; one class alone is trained by a sweep or `python -m cae_lib train`"
                 )
             run_path(run)
         except (ConfigError, FileError) as error:
