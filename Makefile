@@ -15,7 +15,7 @@ export VENV ?= .venv
 # The environment is found, or made, by the first verb that needs it.
 RUN    = @$(PYTHON) environment.py run
 ASKED  = --profile "$(PROFILE)" --langs "$(LANGS)" --build "$(BUILD)" --jobs $(JOBS) \
-  --base-url "$(BASE_URL)" --edition "$(EDITION)" $(PLAN:%=--plan) \
+  --base-url "$(BASE_URL)" --edition "$(EDITION)" --port "$(PORT)" $(PLAN:%=--plan) \
   $(if $(filter undefined,$(origin SWEEPS)),,--sweeps "$(SWEEPS)")
 
 .PHONY: help report test test-all lab sync notebooks book pdf serve pictures bench bench-sweep sweep clean distclean env
@@ -27,7 +27,8 @@ report:  ## train, execute the notebooks, build the book in both languages (PROF
 book:  ## the same as report, without the closing lines
 notebooks:  ## train and execute the notebooks
 pdf:  ## print the report: _build/pdf/laporan-id.pdf and report-en.pdf, with the cover of book/cover.yml (EDITION=id)
-report book notebooks pdf:
+serve:  ## read the book at http://localhost:8000 (PORT=8000)
+report book notebooks pdf serve:
 	$(RUN) book/make.py $@ $(ASKED)
 
 test:  ## the tests, with a smoke-sized report (minutes)
@@ -37,14 +38,10 @@ test-all:  ## the tests and the slow ones
 	$(RUN) -m pytest
 
 lab:  ## open JupyterLab on the notebooks: notebooks/id, notebooks/en
-	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS))
+	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS)) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 sync:  ## carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language
 	$(RUN) book/translations.py $(FROM:%=--from %) $(NEW:%=--new %)
-
-serve: book  ## read the book at http://localhost:8000 (PORT=8000)
-	@echo "the book is at http://localhost:$(PORT)/ until Ctrl-C"
-	$(RUN) -m http.server --bind 127.0.0.1 --directory "$(BUILD)/html" $(PORT)
 
 pictures: notebooks  ## take the README's pictures from the executed notebooks
 	$(RUN) book/pictures.py "$(BUILD)/notebooks/$(lastword $(LANGS))"
@@ -67,4 +64,4 @@ clean:  ## delete the book and the executed notebooks; the trained runs stay
 	rm -rf "$(BUILD)"
 
 distclean: clean  ## delete everything made: runs/, data/ and .venv/ too
-	rm -rf runs data .venv
+	rm -rf runs data .venv .venv.making

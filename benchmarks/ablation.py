@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side, one thread each")
     options = parser.parse_args()
-    rows = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []
+    rows = list(csv.DictReader(TABLE.open(encoding="utf-8"))) if TABLE.exists() else []
     known = {(r["variant"], int(r["epochs"]), int(r["seed"])) for r in rows}
     wanted = [(name, options.epochs, seed) for seed in range(options.seeds) for name in options.only]
     with ProcessPoolExecutor(options.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
@@ -117,7 +117,7 @@ def main() -> None:
         for done in as_completed(begun):
             rows.append(done.result())
             print(rows[-1], flush=True)
-            with TABLE.open("w", newline="") as file:
+            with TABLE.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)

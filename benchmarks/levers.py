@@ -85,7 +85,7 @@ def main(rounds: int = 12) -> None:
         ms, ratio = statistics.median(found), statistics.median(ratios)
         rows.append(dict(variant=name, ms=round(ms, 1), ratio=round(ratio, 2), first_step_s=round(first[name], 1)))
         print(f"{name:<36}{ms:>8.1f} ms {ratio:>6.2f} times as long; first step {first[name]:.1f} s")
-    with TABLE.open("w", newline="") as file:
+    with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

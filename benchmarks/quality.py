@@ -43,7 +43,7 @@ def main() -> None:
         rows = [measure(run) for run in runs]
     except UserError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    with TABLE.open("w", newline="") as file:
+    with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -108,7 +108,7 @@ def main() -> None:
 
     def keep(more: dict) -> None:  # what has been measured is kept, whatever becomes of the rest
         found.update(more)
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(*(f"{name:<42}{value}" for name, value in more.items()), sep="\n", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -220,7 +220,7 @@ def step_flops() -> int:
 
 def in_a_process(name: str, steps: int) -> dict:
     words = [sys.executable, __file__, "--worker", name, "--steps", str(steps)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8")
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -270,7 +270,7 @@ def main() -> None:
         "loops": found,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{'':<12}{'images/s':>12}{'outside the step':>20}{'memory':>10}")
     for name in loops[:-2]:
         outside = median(name, "outside_step")

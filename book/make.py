@@ -13,6 +13,7 @@ from cae_lib.files import FileBusy, UserError, lock
 from making import outputs, tasks
 from making.digests import read_json
 from making.outputs import ROOT, Report
+from making.serve import opened, serve
 from making.tasks import Task
 from report import claims
 from stage.cover import read_cover
@@ -31,7 +32,7 @@ STOPPED = 130  # exit code
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf"), help="up to what it is made")
+    parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf", "serve"), help="what is made")
     parser.add_argument("--profile", default="full", help="NAME of notebooks/params/NAME.yml (full)")
     parser.add_argument("--langs", help="the editions, such as: id en (all)")
     parser.add_argument("--build", default="_build", help="the folder for what is made (%(default)s)")
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
     parser.add_argument("--sweeps", help="the sweeps that get a page (all that have finished under this profile)")
     parser.add_argument("--edition", default="", help="of the PDFs, those of these languages alone")
+    parser.add_argument("--port", default="8000", help="where `serve` shows the book (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="make nothing: say what is stale, and why")
     options = parser.parse_args(argv)
     os.chdir(ROOT)  # so that every path that is told counts from the project's folder
@@ -47,9 +49,12 @@ def main(argv: list[str] | None = None) -> int:
         check(report)
         if options.plan:
             return plan(report, options.verb, options.edition.split())
+        server = opened(report.folder / "html", options.port) if options.verb == "serve" else None
         with alone(report.folder):
             make(report, options.verb, options.edition.split())
         close(report, options.verb)
+        if server:
+            serve(server)
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2

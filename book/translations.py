@@ -274,7 +274,9 @@ def replaced(source: str, known: dict[str, str]) -> str:
 
 def formatted(source: str) -> str:
     command = [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", "cell.py", "-"]
-    done = subprocess.run(command, cwd=ROOT / "notebooks", input=source, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT / "notebooks", input=source, capture_output=True, encoding="utf-8", check=True
+    )
     return done.stdout.rstrip("\n")
 
 

@@ -10,8 +10,8 @@ import signal
 import sys
 
 from cae_lib import data, grid, subject, sweep, training
-from cae_lib.config import FAMILY, Config, ConfigError
-from cae_lib.files import FileError, UserError, project_path, read_yaml
+from cae_lib.config import FAMILY, Config, ConfigError, count_of, read_parameters
+from cae_lib.files import FileError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     points.add_argument(
         "--scheduler", help="the address of a Dask scheduler, such as tcp://host:8786 (a cluster of its own)"
     )
-    points.add_argument("--workers", type=int, help="trainings side by side on this machine (as many as it has cores)")
+    points.add_argument("--workers", help="trainings side by side on this machine (as many as it has cores)")
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
@@ -85,11 +85,13 @@ def train_run(options: dict) -> int:
 
 
 def sweep_run(options: dict) -> int:
-    plan = grid.read_sweep(options["name"], options["profile"])
+    plan, workers = grid.read_sweep(options["name"], options["profile"]), options["workers"]
+    if workers is not None and (count_of(workers) or 0) < 1:
+        raise UserError(f"WORKERS: found {workers!r}, allowed is a whole number, at least 1")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is begun deaf to it
         signal.signal(number, signal.default_int_handler)
     try:
-        failures = sweep.run_sweep(plan, options["scheduler"], options["workers"])
+        failures = sweep.run_sweep(plan, options["scheduler"], workers and count_of(workers))
     except KeyboardInterrupt:
         print("\nstopped; finished points are kept, the others go on with the same command", file=sys.stderr)
         return INTERRUPTED
@@ -101,16 +103,14 @@ def sweep_run(options: dict) -> int:
 
 
 def read_params(name: str | None) -> dict:
+    """The parameters of a profile as they were typed, for `Config` to check; {} without one."""
     if name is None:
         return {}
-    path = project_path(name)
     try:
-        values = read_yaml(path) or {}
-    except FileError as error:
+        typed, texts = read_parameters(project_path(name))
+    except (FileError, ConfigError) as error:
         raise ConfigError(f"params: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"params: {path} holds {type(values).__name__}, allowed are lines of `name: value`")
-    return values
+    return texts | {key: value for key, value in typed.items() if key == "run"}
 
 
 if __name__ == "__main__":

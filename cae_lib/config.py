@@ -11,14 +11,20 @@ import math
 import re
 import typing
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
 
-from cae_lib.files import UserError
+from cae_lib.files import UserError, read_yaml
 
 
 class ConfigError(UserError):
     """A hyper-parameter that does not exist or cannot have that value."""
 
 
+# What a person and every reader take for the same number. Others make 15 of 017, and 90 of 1:30, as YAML 1.1 does.
+COUNT = re.compile(r"[-+]?(0|[1-9]\d*)", re.ASCII)
+NUMBER = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}([.,_' ]\d{3})+", re.ASCII)
 FAMILY = ("fashion-mnist", "mnist", "kmnist")  # 60,000 and 10,000 images of 28×28 pixels in ten classes
 
 
@@ -95,6 +101,19 @@ class Config:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
+def read_parameters(path: Path) -> tuple[dict, dict]:
+    """A profile's parameters, as YAML types them and as they were typed; the texts are what `Config` checks.
+
+    Raises `FileError` for a file that cannot be read or is not YAML, `ConfigError` for one that holds something else.
+    """
+    typed, texts = read_yaml(path), read_yaml(path, typed=False)
+    if typed is None:
+        return {}, {}
+    if not isinstance(typed, dict):
+        raise ConfigError(f"{path} holds {type(typed).__name__}, allowed are lines of `name: value`")
+    return typed, texts
+
+
 def notebook_config(namespace: dict) -> Config:
     """`Config` from a notebook's `globals()`, where its parameters cells put the values; strict like `Config`."""
     fields = [f.name for f in dataclasses.fields(Config)]
@@ -139,26 +158,57 @@ def _checked(f: dataclasses.Field, value):
             allowed = ", ".join(rule["choices"]) + (" or a folder's path, such as ./mine" if rule["path"] else "")
             raise ConfigError(f"{f.name}: found {value!r}, allowed are {allowed}")
         return value
-    try:
-        number = float(value) if not isinstance(value, bool) else math.nan  # YAML 1.1 reads 1e-3 as a string
-        if not math.isfinite(number) or (kind is int and number != int(number)):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
+    number = count_of(value) if kind is int else _number(value)
+    if number is None:
         allowed = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{f.name}: found {value!r}, allowed is {allowed}") from None
-    return _bounded(f.name, kind(number), rule)
+        raise ConfigError(f"{f.name}: found {value!r}, allowed is {allowed}{_rewritten(value, kind)}")
+    return _bounded(f.name, number, rule)
+
+
+def count_of(value) -> int | None:
+    """The whole number that `value` is, or says in plain decimal digits; else None.
+
+    55.0 is none, nor is 55.000: an Indonesian thousand, which YAML and Python take for 55.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and len(value) < 100 and COUNT.fullmatch(value.strip()):
+        return int(value)
+    return None
+
+
+def _number(value) -> float | None:
+    """The finite number that `value` is, or says with a decimal point and an exponent; else None."""
+    said = NUMBER.fullmatch(value.strip()) if isinstance(value, str) else isinstance(value, Real)
+    try:
+        number = float(value) if said and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _rewritten(value, kind: type) -> str:
+    """How a number is written that `Config` does not take as it stands; "" where that is not known."""
+    text = str(value).strip() if isinstance(value, str | float) else ""
+    if kind is int and THOUSANDS.fullmatch(text):
+        return f", in digits alone: write {re.sub('[^-+0-9]', '', text)}"
+    if NUMBER.fullmatch(text) and math.isfinite(number := float(text)) and number == int(number) and number < 1e9:
+        return f", in digits alone: write {int(number)} (and 55000, not 55.000, for thousands)"
+    if re.fullmatch(r"[-+]?\d+,\d+", text):
+        return f", with a point for the decimals: write {text.replace(',', '.')}"
+    if re.match(r"[-+]?\d", text):
+        return ", in decimal digits, without a leading 0 or anything between them"
+    return ""
 
 
 def _integers(name: str, value) -> list[int]:
     """A list of integers from a list, a tuple, one number or what a shell can pass: "32,64", "32-64", "[32, 64]"."""
     items = re.split("[,-]", value.strip("[]() ")) if isinstance(value, str) else value
     items = [items] if type(items) is int else items
-    try:
-        if not isinstance(items, list | tuple) or not items or any(isinstance(v, bool | float) for v in items):
-            raise ValueError
-        return [int(v) for v in items]
-    except (TypeError, ValueError):
-        raise ConfigError(f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]") from None
+    found = [count_of(item) for item in items] if isinstance(items, list | tuple) else []
+    if not found or None in found:
+        raise ConfigError(f"{name}: found {value!r}, allowed is a list of whole numbers, like [32, 64]")
+    return found
 
 
 def _bounded(name: str, number, rule):

@@ -22,6 +22,10 @@ from cae_lib.config import FAMILY, Config, ConfigError
 from cae_lib.fetch import FILES, PUBLISHED, DataError, sources
 from cae_lib.files import FileError, project_path, write_atomic
 
+# Images of each class that the chapters cannot do without: anomaly detection knows one class alone, and looks at five
+# nearest neighbours there; its scores are standardised on the validation images.
+LEAST = {"train": 5, "validation": 2, "test": 2}
+DARKEST = 64  # a quarter of white: the report's figures draw it as a dark grey
 PINS = "SHA256SUMS"  # beside the cached files of a dataset whose SHA-256 is not published
 
 
@@ -58,6 +62,8 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
         subject.read(folder)  # a mistake in its words stops before any training, too
         train, test, digests = _read_splits({name: read_file(folder, name)[0] for name in FILES}, folder)
         config.check_files(train[0].shape[-1], len(train[0]), len(test[0]))
+        for name, (images, _) in zip(FILES[::2], (train, test), strict=True):
+            check_brightness(folder / name, images)
 
     order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
     val, fit = order.split([config.validation_size, len(order) - config.validation_size])
@@ -65,22 +71,39 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
     fit = fit[: config.train_size]
     if config.normal_class >= 0:  # the test images stay as they are: the other classes are what must be found
         fit, val = (part[labels[part] == config.normal_class] for part in (fit, val))
-        if min(len(fit), len(val)) < 2:
+        if len(fit) < LEAST["train"] or len(val) < LEAST["validation"]:
             raise ConfigError(
                 f"normal_class: {len(fit)} of {config.train_size} training images and {len(val)} of "
-                f"{config.validation_size} validation images have label {config.normal_class}, but two of each are "
-                f"needed; make train_size and validation_size larger"
+                f"{config.validation_size} validation images have label {config.normal_class}, but {LEAST['train']} "
+                f"and {LEAST['validation']} are needed; make train_size and validation_size larger"
             )
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
-    if config.dataset not in (*FAMILY, "synthetic") and config.normal_class < 0:
+    if config.dataset != "synthetic" and config.normal_class < 0:  # whose sizes the tests choose
         for name, part in (("train", labels[fit]), ("validation", labels[val]), ("test", test_labels)):
             count, label = part.bincount(minlength=subject.CLASSES).min(dim=0)
-            if count < 2:
+            if count < LEAST[name]:
                 raise ConfigError(
                     f"{name}_size: found {len(part)}, and {count} of these images of {config.dataset} have label "
-                    f"{label}, but two of each class are needed; make it larger, or mix the classes in the files"
+                    f"{label}, but {LEAST[name]} of each class are needed; make it larger, or mix the classes in the "
+                    f"files"
                 )
     return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
+
+
+def check_brightness(path: Path, images: np.ndarray) -> None:
+    """`DataError` for images (N, 1, n, n) uint8 that hardly anybody could see, as those of values 0 to 16 or 0 to 1.
+
+    Dark images are allowed, as long as some pixels are bright: what counts is the brightest of each image, and of
+    these all but the highest hundredth, as a few bright specks make no bright set.
+    """
+    found = int(np.quantile(images.max(axis=(1, 2, 3)), 0.99, method="lower"))
+    if found < DARKEST:
+        factor = f", such as {255 // found}" if found else ""
+        raise DataError(
+            f"{path}: found pixels from {images.min()} to {images.max()}, and none above {found} in 99 of 100 images; "
+            f"white is 255, and allowed are images that reach {DARKEST} and more: multiply the pixels of all files by "
+            f"one number{factor}"
+        )
 
 
 def add_noise(x: Tensor, std: float, seed: int) -> Tensor:

@@ -116,7 +116,9 @@ def unpack_package(published: Published) -> Iterator[Path]:
         apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
         apt += ["-o", "APT::Sandbox::User="]
         for step in (["update"], ["download", published.package]):
-            done = subprocess.run(apt + step, cwd=temporary, capture_output=True, text=True, timeout=600)
+            done = subprocess.run(
+                apt + step, cwd=temporary, capture_output=True, encoding="utf-8", errors="replace", timeout=600
+            )
             if done.returncode:
                 raise DataError(f"apt-get {step[0]} failed: {(done.stderr.strip() or 'no message')[-200:]}")
         (package,) = Path(temporary).glob("*.deb")

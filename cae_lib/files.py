@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
+SOURCES = ("notebooks", "book", "cae_lib", "tests", "benchmarks", "data", "_build")  # the project's own folders
+
 
 class UserError(Exception):
     """A mistake of the user's, told in one message; a notebook shows the message alone, without a traceback."""
@@ -40,6 +42,36 @@ def project_path(path: str | Path) -> Path:
         if (folder / "cae_lib" / "config.py").is_file():
             return folder / path
     return here / path
+
+
+def run_path(name) -> Path:
+    """The directory of a run, outside of what the project is made of; `FileError` for any other.
+
+    Its files would lie among others', and a run that is made anew is moved aside with all that lies in it.
+    """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise FileError(f"run: found {name!r}, allowed is a directory, such as runs/mine")
+    if str(name).startswith("~"):
+        raise FileError(f"run: found {str(name)!r}, but only a shell knows what ~ is; write the whole path")
+    path, project = project_path(name), project_path(".").resolve()
+    if path.is_file():
+        raise FileError(f"run: found {str(name)!r}, but that is a file; allowed is a directory, such as runs/mine")
+    if any(_of_project(place, project) for place in (Path(os.path.abspath(path)), path.resolve())):
+        raise FileError(
+            f"run: found {str(name)!r}, but {path} holds something else than a run; allowed is a directory of its "
+            f"own, such as runs/mine"
+        )
+    return path
+
+
+def _of_project(path: Path, project: Path) -> bool:
+    """Whether a path without links or .. is the project, lies above it or among its own folders."""
+    if path == project or path in project.parents:
+        return True
+    if not path.is_relative_to(project) or not (project / "cae_lib" / "config.py").is_file():
+        return False
+    first, *rest = path.relative_to(project).parts
+    return first in SOURCES or first.startswith(".") or (first == "runs" and rest in ([], ["sweeps"]))
 
 
 def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -> None:
@@ -124,7 +156,10 @@ def lock(path: Path, wait: bool = False) -> AbstractContextManager:
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
         if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
-            raise FileError(f"{path.parent}: its file system has no locks ({why}); name a folder on another") from None
+            raise FileError(
+                f"{path.parent}: its file system has no locks ({why}); name a folder on another, or put a link to one "
+                f"in its place"
+            ) from None
         raise FileError(f"{path.parent} cannot be written to ({why}); name another one") from None
     if not wait:  # who does not wait is told by whom it was forestalled
         with suppress(OSError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cae_lib.config import Config, ConfigError
+from cae_lib.config import Config, ConfigError, read_parameters
 from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
 from cae_lib.run import code_sha256
 
@@ -68,9 +68,9 @@ def read_sweep(name: str, profile: str) -> Sweep:
     """
     path = _choose("SWEEP", "notebooks/sweeps", name)
     try:
-        base = read_yaml(_choose("PROFILE", "notebooks/params", profile)) or {}
-        said = read_yaml(path)
-    except FileError as error:
+        base = read_parameters(_choose("PROFILE", "notebooks/params", profile))[1]
+        said, texts = read_yaml(path), read_yaml(path, typed=False)
+    except (FileError, ConfigError) as error:
         raise SweepError(str(error)) from None
 
     def need(condition, message: str) -> None:
@@ -93,6 +93,11 @@ def read_sweep(name: str, profile: str) -> Sweep:
         need(isinstance(values, list) and values, f"grid.{key}: found {values!r}, allowed is a list of values")
     for one in said.get("points", []):
         need(isinstance(one, dict), f"points: found {one!r}, allowed are sets of parameters, like {{latent_dim: 8}}")
+    metrics = tuple(said["metrics"])
+    for metric in metrics:
+        need(isinstance(metric, str), f"metrics: found {metric!r}, allowed are names of metrics.json")
+    said = texts  # from here on each value as it was typed, which `Config` checks: 017 is a person's 17, and YAML's 15
+    grid = said.get("grid", {})
     file = project_path(notebook := f"notebooks/{said['notebook']}")
     need(file.is_file(), f"notebook: found {said['notebook']!r}, but there is no {file}")
 
@@ -100,7 +105,7 @@ def read_sweep(name: str, profile: str) -> Sweep:
     seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
     sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
     shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
-    points, metrics = [], tuple(said["metrics"])
+    points = []
     for varied in sets:
         try:
             values = Config.from_dict(shared | varied).to_dict()
@@ -131,7 +136,7 @@ def _text(value):
 def finished(point: Point) -> dict | None:
     """Return the point's result if its directory holds a complete one of exactly these parameters, else None."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        result = json.loads((project_path(point.directory) / "result.json").read_text())
+        result = json.loads((project_path(point.directory) / "result.json").read_text(encoding="utf-8"))
         if result["parameters"] == point.values and set(point.metrics) <= set(result["metrics"]):
             return result
     return None
@@ -171,7 +176,7 @@ def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
     """
     path = project_path(directory)
     try:
-        facts = json.loads((path / "sweep.json").read_text())
+        facts = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
         table = pd.read_csv(path / "results.csv")
     except (OSError, ValueError):
         raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None

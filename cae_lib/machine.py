@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,34 @@ from cae_lib.files import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU; `UserError` where a named device is not there."""
+    """`auto` is CUDA, else MPS, else the CPU: the first one that computes; what does not is said to standard error.
+
+    Raises `UserError` where a named device is not there, or this torch cannot compute on it.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, is_there in there.items() if is_there)
-    if not there[name]:
-        raise UserError(f"device: found {name!r}, but this machine has {', '.join(d for d in there if there[d])}")
-    return torch.device(name)
+    names = [device for device, is_there in there.items() if is_there]
+    if name not in ("auto", *names):
+        raise UserError(f"device: found {name!r}, but this machine has {', '.join(names)}")
+    for device in names if name == "auto" else [name]:
+        if not (why := _fault(device)):
+            return torch.device(device)
+        told = f"device: this machine has {device}, but torch {torch.__version__} cannot compute on it ({why})"
+        if name == device:
+            raise UserError(f"{told}; write `device: cpu`, or install a torch that is made for it")
+        print(f"{told}; trying {names[names.index(device) + 1]}", file=sys.stderr)
+    raise AssertionError("the CPU computes")
+
+
+def _fault(device: str) -> str:
+    """Why torch cannot compute on a device, as on a GPU that it has no kernels for; "" where it can."""
+    if device == "cpu":
+        return ""
+    try:
+        x = torch.ones(1, 1, 8, 8, device=device, requires_grad=True)
+        torch.nn.functional.conv2d(x, x.detach()[..., :3, :3]).square().sum().backward()
+        return "" if x.grad.sum().item() > 0 else "it computes wrongly"
+    except RuntimeError as error:  # torch.AcceleratorError and torch.cuda.OutOfMemoryError are such ones, too
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -66,4 +88,5 @@ def provenance(device: torch.device, dtype: torch.dtype) -> dict:
 
 
 def _lines(path: str, start: str) -> list[str]:
-    return [x for x in Path(path).read_text().splitlines() if x.startswith(start)] if Path(path).is_file() else []
+    text = Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else ""
+    return [line for line in text.splitlines() if line.startswith(start)]

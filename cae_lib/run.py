@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 
 from cae_lib.config import Config
-from cae_lib.files import FileBusy, FileError, UserError, lock, project_path, write_atomic
+from cae_lib.files import FileBusy, FileError, UserError, lock, run_path, write_atomic
 from cae_lib.model import ConvAutoencoder
 
 MEASURES = Path(__file__).resolve().parents[1] / "book" / "report" / "measures"  # what notebooks compute with
@@ -34,12 +34,13 @@ class RunBusy(RunError):
 
 
 class Run:
-    """The directory of one training; a relative path counts from the project's folder."""
+    """The directory of one training, as `run_path` allows it; a relative path counts from the project's folder."""
 
     def __init__(self, path: str | Path):
-        if not isinstance(path, str | Path) or not str(path).strip():
-            raise RunError(f"run: found {path!r}, allowed is a directory, such as runs/full")
-        self.path = project_path(path)
+        try:
+            self.path = run_path(path)
+        except FileError as error:
+            raise RunError(str(error)) from None
 
     # --- what the directory says -------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ class Run:
 
     def history(self) -> dict[str, np.ndarray]:
         """Each column of history.csv as an array (epochs,)."""
-        with open(self.path / "history.csv", newline="") as file:
+        with open(self.path / "history.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
@@ -216,7 +217,7 @@ class Run:
     def _json(self, name: str) -> dict:
         path = self.path / name
         try:
-            return json.loads(path.read_text()) if path.is_file() else {}
+            return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         except ValueError as error:
             raise RunError(f"{path} is not whole JSON ({error}): delete {self.path} and train again") from None
 

@@ -63,7 +63,7 @@ def read(folder: Path) -> Subject:
     """`folder`/classes.yml: `classes`, and optionally `name` and `item`, each with its text in every language."""
     path = folder / "classes.yml"
     try:
-        words = read_yaml(path)
+        words = read_yaml(path, typed=False)  # 007, 1.50 and yes are names as they stand
     except FileError as error:
         hint = "" if path.is_file() else "; it names the ten classes, see README"
         raise SubjectError(f"{error}{hint}") from None
@@ -98,13 +98,8 @@ def read(folder: Path) -> Subject:
 
 def _plain(where: str, text) -> str:
     """A name as it may stand in a table, a sentence and a figure."""
-    if isinstance(text, int) and not isinstance(text, bool):
-        text = str(text)  # 0 to 9 are good names
     if not isinstance(text, str) or not 1 <= len(text.strip()) <= LONGEST or re.search(MARKDOWN, text):
-        raise SubjectError(
-            f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters without Markdown's own (yes, no, on, off "
-            f"are words only in quotes)"
-        )
+        raise SubjectError(f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters without Markdown's own")
     if begins := re.match(BEGINS, text.strip()):
         raise SubjectError(f"{where}: found {text!r}, which may not begin with {begins[0]!r}; begin it with a letter")
     return text.strip()

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from cae_lib.execution import execute
-from cae_lib.files import project_path
+from cae_lib.files import FileBusy, lock, project_path
 from cae_lib.grid import Point, Sweep, SweepError, finished, save_result, write_results
 from cae_lib.run import Run, RunBusy
 
@@ -44,7 +43,9 @@ def run_point(point: Point, threads: int) -> dict:
         try:
             _execute(point, run, threads or get_worker().state.nthreads)
         except Exception as error:  # of the notebook, of its kernel, of papermill: this point fails, others go on
-            told = f"{(run.path / 'log.txt').read_text(errors='replace')}\n{error}".strip().splitlines()
+            told = (
+                f"{(run.path / 'log.txt').read_text(encoding='utf-8', errors='replace')}\n{error}".strip().splitlines()
+            )
             tail = "\n".join(f"    {line[:200]}" for line in told[-12:])
             raise SweepError(f"{point.name}: the notebook failed ({type(error).__name__})\n{tail}") from None
         found = run.metrics
@@ -59,15 +60,15 @@ def run_point(point: Point, threads: int) -> dict:
 
 @contextmanager
 def claimed(run: Run):
-    """Hold the run directory's claim: one worker executes the point. Raises `RunBusy` if another one does.
+    """Hold the run directory's claim: one worker executes the point. Raises `RunBusy` if another one does, and
+    `FileError` where the directory cannot be locked.
 
     The claim ends with its process. A killed worker's kernel ends itself about a second later; until then it may hold
     the run's own lock, and the directory is busy too.
     """
-    run.path.mkdir(parents=True, exist_ok=True)
     try:
-        claim = FileLock(run.path / "claim", blocking=False, fallback_to_soft=False).acquire()
-    except Timeout:
+        claim = lock(run.path / "claim")
+    except FileBusy:
         raise RunBusy(f"run: {run.path} is being executed by another process") from None
     with claim:
         with run.lock():

@@ -87,8 +87,8 @@ def make_run(folder: Path, state="finished", **values) -> Path:
         versions={"torch": "2.13.0"},
         data_sha256={"train-images": "cd" * 32},
     )
-    (folder / "provenance.json").write_text(json.dumps(facts))
-    (folder / "config.json").write_text(json.dumps(Config(**values).to_dict()))
+    (folder / "provenance.json").write_text(json.dumps(facts), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(Config(**values).to_dict()), encoding="utf-8")
     return folder
 
 
@@ -168,7 +168,7 @@ def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie
     with pytest.raises(sources.BookError, match="holds no explore/"):
         staging.stage_live("explore", tmp_path, tmp_path / "extra")
     (tmp_path / "explore").mkdir()
-    (tmp_path / "explore" / "data.js").write_text("")
+    (tmp_path / "explore" / "data.js").write_text("", encoding="utf-8")
     staging.stage_live("explore", tmp_path, tmp_path / "extra")
     asked = {tag.get("src") or tag["href"] for tag in html.select("script[src], link")}
     assert asked == {f"explore/{path.name}" for path in (tmp_path / "extra").iterdir()}
@@ -222,7 +222,7 @@ def test_an_unfinished_run_is_refused(tmp_path, state):
 def test_a_missing_or_damaged_run_is_refused(tmp_path):
     with pytest.raises(sources.BookError, match="holds no run"):
         sources.read_run(tmp_path)
-    (make_run(tmp_path) / "config.json").write_text("{")
+    (make_run(tmp_path) / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(sources.BookError, match="damaged"):
         sources.read_run(tmp_path)
 
@@ -263,7 +263,7 @@ def _text(files):
 
 
 def _toc():
-    return yaml.safe_load((sources.BOOK / "toc.yml").read_text())
+    return yaml.safe_load((sources.BOOK / "toc.yml").read_text(encoding="utf-8"))
 
 
 # --- one whole edition ---------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def edition(tmp_path_factory):
     """The Indonesian edition, made where a path is awkward, home is no folder and a package is called `id`."""
     place = tmp_path_factory.mktemp("buku saya – édisi [1]")
     (place / "packages").mkdir()
-    (place / "packages" / "id.py").write_text("bibliographic_fields = None")
+    (place / "packages" / "id.py").write_text("bibliographic_fields = None", encoding="utf-8")
     run, notebooks = make_run(place / "run", epochs=4), make_notebooks(place / "notebooks", "id")
     nowhere, project = str(place / "packages" / "id.py"), project_copy(place / "project")
     write_reflection(project / "book" / "id")
@@ -380,7 +380,7 @@ def test_a_host_that_leaves_out_underscores_is_told_not_to(edition):
 
 
 def test_an_edition_says_what_it_was_made_from(edition):
-    record = json.loads((edition / "id" / ".made").read_text())
+    record = json.loads((edition / "id" / ".made").read_text(encoding="utf-8"))
     assert record["made_from"] == {"a": "b"} and record["seconds"] > 0
 
 
@@ -403,7 +403,7 @@ def test_a_warning_fails_the_edition_with_the_warning_alone(tmp_path):
     broken = new_notebook(cells=[new_markdown_cell("# T\n\n{cite}`nobody1900` $\\foo{$")])
     nbformat.write(broken, notebooks / "en" / "01_training.ipynb")
     (tmp_path / "html" / "en").mkdir(parents=True)
-    (tmp_path / "html" / "en" / "old.html").write_text("the edition before")
+    (tmp_path / "html" / "en" / "old.html").write_text("the edition before", encoding="utf-8")
     done = run_build("en", notebooks, run, tmp_path)
     assert done.returncode == 1
     assert "nobody1900" in done.stderr and r"\\foo" in done.stderr and "Traceback" not in done.stderr

@@ -9,13 +9,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cae_lib.config import FAMILY, Config, ConfigError, check_parameters, notebook_config
+from cae_lib.config import FAMILY, Config, ConfigError, check_parameters, notebook_config, read_parameters
 from cae_lib.files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE = dict(dataset="synthetic")  # the dataset whose sizes are free
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 NUMBERS = [name for name, f in FIELDS.items() if f.type in (int, float)]
+COUNTS = [name for name in NUMBERS if FIELDS[name].type is int]
 WORDS = [name for name, f in FIELDS.items() if f.type is str]
 
 
@@ -106,27 +107,88 @@ def test_fashion_mnist_has_28_pixels_and_60000_training_images():
         float("inf"),
         "nan",
         "1e999",
-        pytest.param(10**400, id="400 digits"),
+        pytest.param("9" * 400, id="400 digits"),
     ],
 )
 def test_what_is_no_number_is_refused(name, wrong):
     kind = "a whole number" if FIELDS[name].type is int else "a number"
-    assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed is {kind}"
+    assert refused({name: wrong}).startswith(f"{name}: found {wrong!r}, allowed is {kind}")
 
 
-@pytest.mark.parametrize("name", [name for name in NUMBERS if FIELDS[name].type is int])
+@pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("wrong", [12.5, "12.5"])
 def test_half_an_image_is_refused(name, wrong):
-    assert refused({name: wrong}) == f"{name}: found {wrong!r}, allowed is a whole number"
+    assert refused({name: wrong}).startswith(f"{name}: found {wrong!r}, allowed is a whole number")
+
+
+def test_an_integer_too_large_for_a_float_is_refused():
+    assert refused({"learning_rate": 10**400}).startswith("learning_rate: found 1000")
 
 
 def test_yaml_1_1_reads_1e_3_as_a_string_and_config_as_a_number():
-    values = yaml.safe_load("learning_rate: 1e-3\nweight_decay: 1E-5\nepochs: 1e1\nlatent_dim: 16.0\n")
+    values = yaml.safe_load("learning_rate: 1e-3\nweight_decay: 1E-5\nepochs: '10'\nlatent_dim: 16\n")
     assert values["learning_rate"] == "1e-3"
     config = Config.from_dict(values)
     assert (config.learning_rate, config.weight_decay, config.epochs, config.latent_dim) == (1e-3, 1e-5, 10, 16)
     assert [type(v) for v in (config.learning_rate, config.epochs, config.latent_dim)] == [float, int, int]
     assert type(Config(learning_rate=1).learning_rate) is float
+
+
+DIGITS = "in decimal digits, without a leading 0 or anything between them"
+FALSE_COUNTS = {  # what is typed where a count is asked, and how the message says it is written
+    "55.000": "in digits alone: write 55000",
+    "55,000": "in digits alone: write 55000",
+    "1_000": "in digits alone: write 1000",
+    "1.000.000": "in digits alone: write 1000000",
+    "10.0": "in digits alone: write 10 (and 55000, not 55.000, for thousands)",
+    "1e3": "in digits alone: write 1000 (and 55000, not 55.000, for thousands)",
+    "017": DIGITS,
+    "0o17": DIGITS,
+    "0x10": DIGITS,
+    "1:30": DIGITS,
+    "12.5": DIGITS,
+    "yes": "",
+    "off": "",
+    "~": "",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("typed", FALSE_COUNTS)
+def test_a_count_is_written_in_plain_digits_and_the_message_shows_what_was_typed(tmp_path, name, typed):
+    """YAML takes 55.000 for 55, 017 for 15, 1:30 for 90 and yes for 1: another number than a person meant."""
+    (tmp_path / "profile.yml").write_text(f"{name}: {typed}\n", encoding="utf-8")
+    how = FALSE_COUNTS[typed]
+    for texts in (read_parameters(tmp_path / "profile.yml")[1], {name: typed}):  # in a profile, on the command line
+        assert refused(texts) == f"{name}: found {typed!r}, allowed is a whole number" + (f", {how}" if how else "")
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_float_is_no_count(name):
+    """As papermill injects what was typed as 55.000."""
+    told = f"{name}: found 55.0, allowed is a whole number, in digits alone: write 55 (and 55000, not 55.000, for"
+    assert refused({name: 55.0}).startswith(told)
+    with pytest.raises(ConfigError, match=r"found 55\.0"):
+        notebook_config(cells("# Parameters: mine\nseed = 7", f"# Parameters\n{name} = 55.000"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [(".5", 0.5), ("0.5", 0.5), ("5.", 5), ("5e-1", 0.5), ("+1E-1", 0.1), ("2", 2), ("1.5e+0", 1.5), (" 8e-3 ", 8e-3)],
+)
+def test_a_number_in_every_form_that_means_one_thing(tmp_path, typed, number):
+    (tmp_path / "profile.yml").write_text(f"noise_std: {typed}\n", encoding="utf-8")
+    assert Config.from_dict(read_parameters(tmp_path / "profile.yml")[1]).noise_std == number
+    assert Config(noise_std=typed).noise_std == number
+
+
+@pytest.mark.parametrize("typed", ["017", "0x10", "1:30", "1_0.5", "0,5", "1,000", ".inf", ".nan", "on", "1e", "."])
+def test_a_number_that_is_read_in_two_ways_is_refused(tmp_path, typed):
+    (tmp_path / "profile.yml").write_text(f"noise_std: {typed}\n", encoding="utf-8")
+    said = refused(read_parameters(tmp_path / "profile.yml")[1])
+    assert said.startswith(f"noise_std: found {typed!r}, allowed is a number")
+    assert ("write 0.5" in said) == (typed == "0,5")
 
 
 @pytest.mark.parametrize("value", [[8, 16], (8, 16), "8,16", "8-16", "[8, 16]", "(8, 16)", " 8 , 16 ", ["8", "16"]])
@@ -139,7 +201,11 @@ def test_a_single_width():
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", [], (), None, True, -8, "-8", "8,", "8,,16", "8;16", [8.5], [8.0], [True], 8.0, {8: 1}, [None], "1e2"]
+    "wrong",
+    [
+        *["", [], (), None, True, -8, "-8", "8,", "8,,16", "8;16", [8.5], [8.0], [True], 8.0, {8: 1}, [None], "1e2"],
+        *["032", ["32", "064"], "0x20,64", ["1_000"], ["1:30"], "32.000"],
+    ],
 )
 def test_what_is_no_list_of_widths_is_refused(wrong):
     assert refused({"channels": wrong}).startswith(("channels: found ", "channels[0]: found -8"))
@@ -225,7 +291,7 @@ def cells(*sources: str) -> dict:
 
 
 def test_a_notebooks_parameters_become_a_config():
-    namespace = cells("# Parameters: set by papermill\nrun = 'r'\nepochs = 3", "# Parameters\nepochs = '1e1'")
+    namespace = cells("# Parameters: set by papermill\nrun = 'r'\nepochs = 3", "# Parameters\nepochs = '10'")
     assert notebook_config(namespace) == Config(epochs=10)
 
 

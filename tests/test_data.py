@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from cae_lib import data, fetch
-from cae_lib.config import Config, ConfigError
+from cae_lib.config import Config, ConfigError, read_parameters
 from cae_lib.run import Run
 from cae_lib.subject import SubjectError
 from cae_lib.training import train
+from making import outputs
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN, TEST = 200, 30  # images of the made dataset
@@ -350,7 +351,7 @@ def fake_apt(place: Path, monkeypatch, files: dict[str, bytes], update_fails: bo
         "dpkg-deb": f'/bin/mkdir -p "$3/{where}" && /bin/cp "{place}"/package/* "$3/{where}"',
     }
     for name, script in scripts.items():
-        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
     return log
@@ -360,7 +361,7 @@ def test_the_package_is_unpacked_into_the_cache_with_apt_folders_of_our_own(plac
     log = fake_apt(place, monkeypatch, packed())
     assert data.find() == (place / "data" / "fashion-mnist", "package dataset-fashion-mnist")
     assert cache_is_whole(place) and not (place / "usr").exists()
-    update, download = log.read_text().splitlines()
+    update, download = log.read_text(encoding="utf-8").splitlines()
     assert update.endswith(" update") and download.endswith(" download dataset-fashion-mnist")
     for line in (update, download):
         assert "Dir::State::Lists=" in line and "Dir::Cache=" in line, "no root: apt's own folders are not touched"
@@ -428,7 +429,7 @@ def test_a_download_without_the_published_sums_is_refused(place, published, serv
 def test_packed_files_laid_into_the_cache_by_hand_are_verified_and_pinned(place, published):
     lay(place / "data" / "mnist", PACKED)
     assert data.find(dataset="mnist") == (place / "data" / "mnist", "cache")
-    assert (place / "data" / "mnist" / "SHA256SUMS").read_text() == PINNED
+    assert (place / "data" / "mnist" / "SHA256SUMS").read_text(encoding="utf-8") == PINNED
 
 
 def test_plain_files_that_nothing_vouches_for_are_refused_and_the_way_out_is_told(place, published):
@@ -441,7 +442,7 @@ def test_plain_files_that_nothing_vouches_for_are_refused_and_the_way_out_is_tol
 
 def test_a_cache_damaged_after_it_was_pinned_is_refused_and_mended(place, published, serve):
     folder = lay(place / "data" / "mnist", damage(FILES, WHOLE[2], flip))
-    (folder / "SHA256SUMS").write_text(PINNED)
+    (folder / "SHA256SUMS").write_text(PINNED, encoding="utf-8")
     assert f"cache: {folder}/{WHOLE[2]} is not MNIST's: SHA-256" in refused_find(dataset="mnist")
     published(serve(PACKED))
     data.find(dataset="mnist")
@@ -450,10 +451,10 @@ def test_a_cache_damaged_after_it_was_pinned_is_refused_and_mended(place, publis
 
 def test_a_damaged_list_of_pins_is_written_anew_from_a_verified_download(place, published, serve):
     folder = lay(place / "data" / "mnist")
-    (folder / "SHA256SUMS").write_text(PINNED.replace(PINNED[:4], "0000", 1))
+    (folder / "SHA256SUMS").write_text(PINNED.replace(PINNED[:4], "0000", 1), encoding="utf-8")
     published(serve(PACKED))
     assert data.find(dataset="mnist")[1].startswith("download")
-    assert (folder / "SHA256SUMS").read_text() == PINNED and data.find(dataset="mnist")[1] == "cache"
+    assert (folder / "SHA256SUMS").read_text(encoding="utf-8") == PINNED and data.find(dataset="mnist")[1] == "cache"
 
 
 # --- a folder of one's own -------------------------------------------------------------------------------
@@ -512,12 +513,45 @@ def test_a_bad_file_in_a_folder_of_ones_own_is_one_message_that_names_it(place, 
         ({"image_size": 16}, "image_size: found 16, but ./data/mine is 28 pixels wide"),
         ({"train_size": 161}, r"train_size \+ validation_size: found 161 \+ 40, .* ./data/mine holds 200 images"),
         ({"test_size": 31}, "test_size: found 31, but the test file of ./data/mine holds 30 images"),
-        ({"test_size": 19}, "test_size: found 19, and 1 of these images of ./data/mine have label 9, but two of each"),
+        ({"train_size": 50}, "train_size: found 50, and 2 of these images of ./data/mine have label 7, but 5 of each"),
+        ({"test_size": 19}, "test_size: found 19, and 1 of these images of ./data/mine have label 9, but 2 of each"),
     ],
 )
 def test_sizes_that_a_folders_files_do_not_hold_are_refused_and_the_allowed_told(place, values, told):
     with pytest.raises(ConfigError, match=told):
         data.load(dataclasses.replace(own(place), **values))
+
+
+@pytest.mark.parametrize("name", data.FILES[::2])
+@pytest.mark.parametrize(("white", "factor"), [(16, 15), (1, 255), (63, 4), (0, None)])
+def test_images_that_nobody_could_see_are_refused_before_any_training(place, name, white, factor):
+    """A scale of 0 to 16 as scikit-learn's digits have it, of 0 to 1, and nothing but black."""
+    pixels = np.frombuffer(FILES[name], np.uint8, offset=16).reshape(-1, 28, 28)
+    dark = (pixels.astype(float) * white / 255).round()
+    dark[0, 0, 0] = 255 if white else 0  # one bright speck makes no bright set
+    with pytest.raises(data.DataError) as caught:
+        data.load(own(place, FILES | {name: idx(dark)}))
+    told = f"{place / 'data' / 'mine' / name}: found pixels from 0 to {int(dark.max())}, and none above {white} in 99"
+    assert str(caught.value).startswith(told) and "allowed are images that reach 64 and more" in str(caught.value)
+    assert str(caught.value).endswith(f"by one number, such as {factor}" if factor else "by one number")
+
+
+def test_dark_images_with_something_bright_in_them_are_allowed(place):
+    dark = np.zeros((TRAIN, 28, 28))
+    dark[:, 3:5, 3:5] = np.linspace(10, 90, TRAIN)[:, None, None]  # some can hardly be seen, some can
+    assert len(data.load(own(place, FILES | {data.FILES[0]: idx(dark)})).train_images) == 100
+
+
+@pytest.mark.parametrize("name", ["my letters", "letters (2)", "#1", "100%", "huruf & angka", "a'b"])
+def test_a_folder_may_have_any_name_and_a_changed_image_is_noticed(place, name):
+    folder = lay(place / "data" / name, FILES | {"classes.yml": CLASSES_YML.encode()})
+    (place / "mine.yml").write_text(f'run: runs/mine\ndataset: "data/{name}"\n', encoding="utf-8")
+    config = Config.from_dict(read_parameters(place / "mine.yml")[1] | SMALL, extra=("run",))
+    assert config.dataset == f"data/{name}" and data.load(config).source == f"folder data/{name}"
+    before = outputs.dataset_digest(config.dataset)
+    images = folder / data.FILES[0]
+    images.write_bytes(images.read_bytes()[:-1] + b"7")
+    assert before and outputs.dataset_digest(config.dataset) not in (before, "")
 
 
 def test_a_mistake_in_classes_yml_stops_before_any_training(place):
@@ -546,13 +580,14 @@ def test_no_image_is_in_two_splits_and_labels_stay_with_their_images(place):
 
 def test_the_split_follows_from_the_seed_alone(place):
     folder = lay(place / "mine")
-    first, again, other = (data.load(Config(**SMALL, seed=seed), folder) for seed in (1, 1, 2))
+    sizes = dict(train_size=110, validation_size=80, test_size=20)
+    first, again, other = (data.load(Config(**sizes, seed=seed), folder) for seed in (1, 1, 2))
     torch.testing.assert_close(first.train_images, again.train_images, rtol=0, atol=0)
     assert numbers_of(first.validation_images) == numbers_of(again.validation_images)
     assert set(numbers_of(first.validation_images)) != set(numbers_of(other.validation_images))
-    fewer = data.load(Config(**SMALL | {"train_size": 50}, seed=1), folder)
+    fewer = data.load(Config(**sizes | {"train_size": 90}, seed=1), folder)
     assert numbers_of(fewer.validation_images) == numbers_of(first.validation_images), "runs stay comparable"
-    assert numbers_of(fewer.train_images) == numbers_of(first.train_images)[:50]
+    assert numbers_of(fewer.train_images) == numbers_of(first.train_images)[:90]
 
 
 class Untouchable:

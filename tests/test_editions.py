@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
-TOC = yaml.safe_load((ROOT / "book" / "toc.yml").read_text())
+TOC = yaml.safe_load((ROOT / "book" / "toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 PAGES.remove("09_sweep")  # stands for the pages of sweeps; the smoke report has none
 WORDS = {"id": ("Gambar", "Tabel"), "en": ("Figure", "Table")}

@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ def interpreter(prefix: Path, script: str = f'exec "{sys.executable}" "$@"') -> 
     """A Python at prefix/bin/python that is a shell script; by default it is the one that runs the tests."""
     python = prefix / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     python.chmod(0o755)
     return python
 
@@ -30,18 +32,18 @@ def place(tmp_path, monkeypatch):
     spec.loader.exec_module(environment)
     root = tmp_path / "project"
     root.mkdir()
-    (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__))
-    (root / "constraints.txt").write_text("numpy==1.0\n")
+    (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__), encoding="utf-8")
+    (root / "constraints.txt").write_text("numpy==1.0\n", encoding="utf-8")
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV"):
         monkeypatch.delenv(name, raising=False)
     found = SimpleNamespace(environment=environment, root=root, own=root / ".venv", made=[], pip=[], pip_code=0)
 
     def create(folder, **options):
         found.made.append((folder, options))
-        if not (folder / "bin").exists():
-            interpreter(folder)
-        (folder / "made-from").unlink(missing_ok=True)  # as clear=True does
+        shutil.rmtree(folder, ignore_errors=True)  # as clear=True does
+        interpreter(folder)
         (folder / "pyvenv.cfg").touch()
+        (folder / "bin" / "tool").write_text(f"#!{folder}/bin/python\n", encoding="utf-8")
 
     def run(command, **options):
         if "pip" not in command:
@@ -97,7 +99,7 @@ def test_an_active_environment_that_does_not_satisfy_is_named_and_another_made(
     interpreter(tmp_path / "active", *([script] if script else []))
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "active"))
     if project:
-        (place.root / "pyproject.toml").write_text(project)
+        (place.root / "pyproject.toml").write_text(project, encoding="utf-8")
     printed, said = choice(place, capsys)
     first = said.splitlines()[0]
     assert first.startswith(f"the active environment {tmp_path / 'active'} is not used: ") and reason in first
@@ -118,9 +120,11 @@ def test_without_one_it_is_made_once_from_the_constraints(place, capsys):
     printed, said = choice(place, capsys)
     assert printed == f"{place.own / 'bin' / 'python'}\n" and str(place.own) in said
     ((folder, options),) = place.made
-    assert folder == place.own and options["with_pip"] and options["clear"]
+    assert folder != place.own and options["with_pip"] and options["clear"]
     (words,) = place.pip
-    assert words[0] == str(place.own / "bin" / "python") and "install" in words
+    assert words[0] == str(folder / "bin" / "python") and "install" in words
+    assert (place.own / "bin" / "tool").read_text(encoding="utf-8") == f"#!{place.own}/bin/python\n"
+    assert (place.own / "made-by").read_text(encoding="utf-8") == str(place.root) and not folder.exists()
     assert words[words.index("-c") + 1] == str(place.root / "constraints.txt")
     assert choice(place, capsys) == (printed, "") and len(place.made) == 1
 
@@ -132,7 +136,7 @@ def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(plac
     if name.endswith("python"):
         path.unlink()
     else:
-        path.write_text(path.read_text() + "# another line\n")
+        path.write_text(path.read_text(encoding="utf-8") + "# another line\n", encoding="utf-8")
     choice(place, capsys)
     assert len(place.made) == len(place.pip) == 2
     if not name.endswith("python"):
@@ -143,10 +147,12 @@ def test_it_is_made_again_when_what_it_is_made_from_changes_or_it_is_broken(plac
 def test_a_setting_of_another_tool_is_none_of_the_environments(place, capsys):
     choice(place, capsys)
     path = place.root / "pyproject.toml"
-    path.write_text(path.read_text() + "\n[tool.ruff]\nline-length = 80\n")
+    path.write_text(path.read_text(encoding="utf-8") + "\n[tool.ruff]\nline-length = 80\n", encoding="utf-8")
     choice(place, capsys)
     assert len(place.made) == 1
-    path.write_text(path.read_text() + "\n[tool.hatch.build]\ndev-mode-dirs = ['x']\n")
+    path.write_text(
+        path.read_text(encoding="utf-8") + "\n[tool.hatch.build]\ndev-mode-dirs = ['x']\n", encoding="utf-8"
+    )
     choice(place, capsys)
     assert len(place.made) == 2
 
@@ -198,3 +204,112 @@ def test_it_may_be_made_elsewhere_but_never_over_somebody_s_files(place, tmp_pat
     with pytest.raises(SystemExit, match="holds something else"):
         choice(place, capsys)
     assert len(place.made) == 1 and os.listdir(tmp_path / "photos") == ["cat.jpg"]
+
+
+def whole(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def ask_for_something_else(place) -> None:
+    (place.root / "constraints.txt").write_text("numpy==2.0\n", encoding="utf-8")
+
+
+def test_without_a_network_the_environment_of_before_survives_changed_pins_whole(place, capsys):
+    choice(place, capsys)
+    before = whole(place.own)
+    ask_for_something_else(place)
+    place.pip_code = 1
+    with pytest.raises(SystemExit, match=rf"pip could not make .*{place.own} is as it was before, but not what is"):
+        choice(place, capsys)
+    assert whole(place.own) == before
+    place.pip_code = 0
+    choice(place, capsys)
+    assert whole(place.own) != before and not (place.root / ".venv.making" / "old").exists()
+
+
+def test_a_kill_in_the_moment_of_the_exchange_loses_nothing(place, monkeypatch, capsys):
+    choice(place, capsys)
+    before, rename = whole(place.own), Path.rename
+    ask_for_something_else(place)
+
+    def killed(path, target):
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        choice(place, capsys)
+    monkeypatch.setattr(Path, "rename", rename)
+    place.pip_code = 1
+    with pytest.raises(SystemExit, match="pip could not make"):
+        choice(place, capsys)
+    assert whole(place.own) == before
+
+
+def test_an_environment_of_another_checkout_is_used_while_it_fits_and_never_replaced(place, tmp_path, capsys):
+    choice(place, capsys)
+    other = tmp_path / "other" / ".venv"
+    other.parent.mkdir()
+    place.own.rename(other)
+    (other / "made-by").write_text(str(other.parent), encoding="utf-8")
+    place.own.symlink_to(other)
+    assert choice(place, capsys) == (f"{place.own / 'bin' / 'python'}\n", "")
+    before = whole(other)
+    ask_for_something_else(place)
+    for maker in (True, False):  # as they are made now, and as they were made before they named their maker
+        if not maker:
+            (other / "made-by").unlink()
+        with pytest.raises(SystemExit, match=rf"a link to {other}, .* this checkout did not make it, .* left as it is"):
+            choice(place, capsys)
+    assert whole(other) | {"made-by": b""} == before | {"made-by": b""} and len(place.made) == 1
+
+
+def test_an_environment_that_someone_made_by_hand_is_not_replaced(place, capsys):
+    interpreter(place.own)
+    (place.own / "pyvenv.cfg").touch()
+    with pytest.raises(SystemExit, match=r"this checkout did not make it, so it is left as it is: delete it yourself"):
+        choice(place, capsys)
+    assert not place.made
+
+
+def test_one_that_was_made_before_makers_were_named_is_ours_where_it_lies_in_this_checkout(place, capsys):
+    choice(place, capsys)
+    (place.own / "made-by").unlink()
+    ask_for_something_else(place)
+    choice(place, capsys)
+    assert len(place.made) == 2 and (place.own / "made-by").is_file()
+
+
+def test_one_of_ours_may_be_a_link_to_a_larger_disk(place, tmp_path, capsys):
+    choice(place, capsys)
+    place.own.rename(tmp_path / "large")
+    place.own.symlink_to(tmp_path / "large")
+    ask_for_something_else(place)
+    choice(place, capsys)
+    assert len(place.made) == 2 and place.own.is_symlink()
+    assert (tmp_path / "large" / "bin" / "tool").read_text(encoding="utf-8") == f"#!{tmp_path / 'large'}/bin/python\n"
+
+
+def test_of_two_the_second_waits_says_so_and_finds_what_the_first_made(place, capsys):
+    beside, said = place.root / ".venv.making", []
+    create, say = place.environment.venv.create, place.environment.say
+
+    def second(text):
+        said.append(text)
+        if "waiting" in text:
+            going.set()
+
+    def first(folder, **options):
+        other.start()
+        assert going.wait(30)
+        create(folder, **options)
+
+    going, found = threading.Event(), []
+    other = threading.Thread(target=lambda: found.append(place.environment.own_environment()))
+    place.environment.venv.create, place.environment.say = first, second
+    assert place.environment.own_environment() == place.own / "bin" / "python"
+    other.join(30)
+    place.environment.say = say
+    assert found == [place.own / "bin" / "python"] and len(place.made) == 1
+    assert f"another process is making {place.own}; waiting for it" in said and (beside / "lock").exists()

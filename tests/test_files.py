@@ -1,5 +1,6 @@
 """`files` under fault: half-written files, full disks, YAML that says one thing twice, locks that others hold."""
 
+import ast
 import errno
 import os
 import subprocess
@@ -56,7 +57,7 @@ def test_what_a_file_held_before_is_kept_on_request(tmp_path):
     path, former = tmp_path / "file", tmp_path / "former"
     for text in ("one", "two", "three"):
         write_atomic(path, text, former=former)
-    assert (path.read_text(), former.read_text()) == ("three", "two")
+    assert (path.read_text(encoding="utf-8"), former.read_text(encoding="utf-8")) == ("three", "two")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_disk_that_fails_leaves_the_earlier_file_whole(tmp_path, monkeypatch, 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(FileError, match=told):
         write_atomic(path, bytes(2_000_000), former=tmp_path / "former")
-    assert path.read_text() == "earlier" and [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_text(encoding="utf-8") == "earlier" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 # --- YAML -------------------------------------------------------------------------------------------------------
@@ -125,6 +126,21 @@ def test_what_is_no_yaml_is_one_line_with_the_file_the_line_and_the_key(tmp_path
 def test_a_date_that_does_not_exist_is_told_too(tmp_path):
     with pytest.raises(FileError, match="is not YAML: month must be in"):
         read_yaml(written(tmp_path, "a: 2026-13-01\n"))
+
+
+PROGRAMS = [
+    *ROOT.glob("*.py"),
+    *(p for n in ("cae_lib", "book", "tests", "benchmarks") for p in (ROOT / n).rglob("*.py")),
+]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_text_is_read_and_written_as_utf_8(path):
+    """Else a locale decides, such as that of Windows; ruff's PLW1514 sees only what it knows to be a path."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        called = getattr(node.func, "attr", None) if isinstance(node, ast.Call) else None
+        if called in ("read_text", "write_text") and not (called == "read_text" and node.args):  # metadata has one, too
+            assert "encoding" in {keyword.arg for keyword in node.keywords}, f"line {node.lineno}"
 
 
 # --- locks ------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def lab(project) -> str:
     for name, text in SETTINGS.items():
         path = home / "settings" / name
         path.parent.mkdir(parents=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,14 +52,14 @@ def lab(project) -> str:
         "--LabApp.news_url=None",
     ]
     words += ["--ServerApp.port_retries=0", "--ServerApp.password="]
-    log = open(project.parent / "lab.log", "w")  # noqa: SIM115 (the server writes to it until the end)
+    log = open(project.parent / "lab.log", "w", encoding="utf-8")  # noqa: SIM115 (the server writes to it until the end)
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", *words], cwd=project, env=environment, stdout=log, stderr=log
     )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            assert server.poll() is None, (project.parent / "lab.log").read_text()[-2000:]
+            assert server.poll() is None, (project.parent / "lab.log").read_text(encoding="utf-8")[-2000:]
             try:
                 urllib.request.urlopen(f"{address}/api", timeout=5)
                 break

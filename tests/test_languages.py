@@ -38,13 +38,15 @@ def place(tmp_path_factory):
     place = project_copy(tmp_path_factory.mktemp("three languages"))
     toc = {"format": "jb-book", "root": "introduction", "parts": [{"caption": "Results", "chapters": []}]}
     toc["parts"][0]["chapters"] = [{"file": name} for name in ("02_reconstruction", "bibliography", "colophon")]
-    (place / "book" / "toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False).replace("  - file", "      - file"))
+    (place / "book" / "toc.yml").write_text(
+        yaml.safe_dump(toc, sort_keys=False).replace("  - file", "      - file"), encoding="utf-8"
+    )
     done = make_in(place, "sync", "NEW=eo")
     assert done.returncode == 0 and "cells are tagged untranslated" in done.stdout, done.stderr
     for lang, title in (("en", "Introduction"), ("eo", "Enkonduko")):  # whose links to other chapters would be dead
         page = place / "book" / lang / "introduction.md"
-        assert "/en/" in str(page) or page.read_text().startswith("% untranslated")
-        page.write_text(f"# {title}\n\nAn image from {{{{ dataset }}}}: {{{{ pixels }}}} numbers.\n")
+        assert "/en/" in str(page) or page.read_text(encoding="utf-8").startswith("% untranslated")
+        page.write_text(f"# {title}\n\nAn image from {{{{ dataset }}}}: {{{{ pixels }}}} numbers.\n", encoding="utf-8")
     catalogue = place / "book" / "locale" / "eo.po"
     with open(catalogue, "rb") as file:
         messages = read_po(file)
@@ -61,7 +63,7 @@ def place(tmp_path_factory):
         "run": "runs/toy",
         "test_size": 60,
     }
-    (place / "notebooks" / "params" / "toy.yml").write_text(yaml.safe_dump(profile))
+    (place / "notebooks" / "params" / "toy.yml").write_text(yaml.safe_dump(profile), encoding="utf-8")
     done = make_in(place, "book", "PROFILE=toy", "LANGS=eo en")
     assert done.returncode == 0, done.stderr[-4000:]
     return place

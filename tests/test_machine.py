@@ -18,7 +18,9 @@ def there(monkeypatch):
     def have(*names):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in names)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in names)
+        monkeypatch.setattr(torch, "ones", lambda *shape, device, **options: ones(*shape, **options))
 
+    ones = torch.ones  # what is computed on a device to try it is computed on the CPU here
     return have
 
 
@@ -32,6 +34,35 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(there):
     there("mps")
     with pytest.raises(UserError, match=r"device: found 'cuda', but this machine has mps, cpu"):
         machine.choose_device("cuda")
+
+
+NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
+
+
+@pytest.fixture
+def without_kernels(there, monkeypatch):
+    """A CUDA device that is there, and for which this torch has no kernels."""
+
+    def fail(*shape, **options):
+        raise RuntimeError(NO_KERNEL)
+
+    there("cuda")
+    monkeypatch.setattr(torch, "ones", fail)
+
+
+def test_auto_leaves_a_gpu_that_this_torch_cannot_compute_on_and_says_so(without_kernels, capsys):
+    assert machine.choose_device("auto").type == "cpu"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("device: this machine has cuda, but torch ") and line.endswith("; trying cpu")
+    assert "(CUDA error: no kernel image is available for execution on the device)" in line
+
+
+def test_such_a_gpu_asked_for_by_name_is_one_message_with_the_way_out(without_kernels):
+    with pytest.raises(
+        UserError, match=r"^device: this machine has cuda, but .*no kernel image .* `device: cpu`"
+    ) as told:
+        machine.choose_device("cuda")
+    assert "\n" not in str(told.value) and machine.choose_device("cpu").type == "cpu"
 
 
 @pytest.mark.parametrize(("flags", "chosen"), [("fma avx512_bf16 amx", torch.bfloat16), ("fma avx2", torch.float32)])

@@ -5,11 +5,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import make
 import nbformat
 import pytest
 from markdown_it import MarkdownIt
@@ -20,6 +24,8 @@ from PIL import Image
 from cae_lib.config import Config
 from cae_lib.files import UserError, lock
 from making import digests, outputs, tasks
+from making.outputs import Report
+from making.serve import opened, serve
 from making.tasks import Task
 from stage.processes import run_code
 from stage.prose import FORMULA, check_cells, check_prose
@@ -43,7 +49,7 @@ class Toy:
             if fail:
                 raise UserError(fail)
             self.made.append(name)
-            out.write_text(json.dumps(made_from))
+            out.write_text(json.dumps(made_from), encoding="utf-8")
 
         def current():
             return {s: digests.digest(self.folder / f"{s}.json") for s in sources}
@@ -59,7 +65,7 @@ class Toy:
 
 @pytest.fixture
 def toy(tmp_path) -> Toy:
-    (tmp_path / "_source.json").write_text('"one"')
+    (tmp_path / "_source.json").write_text('"one"', encoding="utf-8")
     return Toy(tmp_path)
 
 
@@ -76,14 +82,14 @@ def test_time_stamps_count_for_nothing_and_content_for_all(toy, capsys):
     toy.run(a)
     os.utime(toy.folder / "_source.json")
     assert toy.run(a) == []
-    (toy.folder / "_source.json").write_text('"two"')
+    (toy.folder / "_source.json").write_text('"two"', encoding="utf-8")
     capsys.readouterr()
     assert toy.run(a) == ["a"] and "begun a (changed: _source)" in capsys.readouterr().out
 
 
 def test_what_reads_something_that_comes_out_the_same_is_not_made_anew(toy):
     a = Task("a", lambda: {"x": "2"}, lambda: {"x": "1"}, lambda _: None, 1)
-    (toy.folder / "a.json").write_text('"as before"')
+    (toy.folder / "a.json").write_text('"as before"', encoding="utf-8")
     b = toy.task("b", ("a",))
     toy.run(b)
     assert list(tasks.stale([a, b])) == ["a", "b"] and tasks.run([a, b], 2) == 1
@@ -259,18 +265,17 @@ def test_one_edited_page_is_made_again_with_its_edition_and_nothing_else(place):
     assert done.returncode == 0, done.stderr[-3000:]
     made = re.findall(r"^done  (.+), \d+ s$", done.stdout, flags=re.MULTILINE)
     assert made == ["id/04_interpolation", "edition id"], "it found the same, so that no conclusion changes"
-    assert (
-        "changed: notebook" in done.stdout
-        and "One more sentence." in (place / "_build/html/id/04_interpolation.html").read_text()
-    )
+    assert "changed: notebook" in done.stdout and "One more sentence." in (
+        place / "_build/html/id/04_interpolation.html"
+    ).read_text(encoding="utf-8")
     assert "begun" not in make_in(place, "report", *ASKED).stdout
 
 
 def test_the_conclusion_is_made_again_when_a_run_with_another_seed_was_measured(place):
     beside = place / "runs" / "another seed"
     shutil.copytree(place / "runs" / "smoke", beside, ignore=shutil.ignore_patterns("*.npz", "explore", "*.pt"))
-    config = json.loads((beside / "config.json").read_text())
-    (beside / "config.json").write_text(json.dumps(config | {"seed": 7}))
+    config = json.loads((beside / "config.json").read_text(encoding="utf-8"))
+    (beside / "config.json").write_text(json.dumps(config | {"seed": 7}), encoding="utf-8")
     assert set(planned(place)) == CONCLUSIONS
     shutil.rmtree(beside)
     assert not planned(place)
@@ -281,7 +286,7 @@ def test_what_a_notebook_found_is_found_again_when_it_was_deleted(place):
     before = path.read_bytes()
     metrics = json.loads(before)
     metrics["verdicts"] = [v for v in metrics["verdicts"] if v["notebook"] != "03_latent_projection"]
-    path.write_text(json.dumps(metrics))
+    path.write_text(json.dumps(metrics), encoding="utf-8")
     assert {"id/03_latent_projection", "en/03_latent_projection"} <= set(planned(place))
     path.write_bytes(before)
 
@@ -306,6 +311,16 @@ MISTAKES = {
         "run: runs/none\nepoch: 3",
         "epoch: there is no such",
     ),
+    "a thousand with a point": (
+        "notebooks/params/smoke.yml",
+        "run: runs/none\ntrain_size: 55.000",
+        "smoke.yml: train_size: found '55.000', allowed is a whole number, in digits alone: write 55000",
+    ),
+    "a run among the sources": (
+        "notebooks/params/smoke.yml",
+        "run: notebooks/mine",
+        "smoke.yml: run: found 'notebooks/mine', but",
+    ),
     "an empty run": ("notebooks/params/smoke.yml", "run:   # comment", "smoke.yml: run: found None"),
     "a source of a prose page": (
         "book/en/reflection.md",
@@ -321,7 +336,7 @@ MISTAKES = {
 def test_a_mistake_in_what_people_write_is_told_first_in_one_message(place, mistake):
     name, content, told = MISTAKES[mistake]
     path, before = place / name, (place / name).read_bytes()
-    path.unlink() if content is None else path.write_text(content)
+    path.unlink() if content is None else path.write_text(content, encoding="utf-8")
     done = make_in(place, "report", *ASKED)
     path.write_bytes(before)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
@@ -345,6 +360,89 @@ def test_a_mistyped_word_of_make_is_one_message(place, words, told):
     done = make_in(place, "pdf" if words[0].startswith("EDITION") else "report", *words)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
 
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("train_size: 55.000", "train_size: found '55.000', allowed is a whole number, in digits alone: write 55000"),
+        ("seed: 017", "seed: found '017', allowed is a whole number, in decimal digits"),
+        ("run: .", "run: found '.', but "),
+        ("run: notebooks/mine", "run: found 'notebooks/mine', but "),
+        ("run: 7", "run: found 7, allowed is a directory, such as runs/mine"),
+        ("normal_class: 3", "normal_class: found 3, but the report's chapters compare all classes: allowed is -1"),
+        ("- seed", " holds list, allowed are lines of `name: value`"),
+    ],
+)
+def test_a_profile_that_says_something_else_than_it_seems_is_one_message_that_names_it(tmp_path, typed, told):
+    run = "" if typed.startswith(("run", "-")) else "run: runs/mine\n"
+    (profile := tmp_path / "mine.yml").write_text(f"{run}{typed}\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        Report(profile, ("id", "en"), tmp_path).values  # noqa: B018
+    assert str(caught.value).startswith(str(profile)) and told in str(caught.value)
+    assert "\n" not in str(caught.value) and [p.name for p in tmp_path.iterdir()] == ["mine.yml"]
+
+
+def test_the_numbers_of_a_good_profile_reach_the_notebooks_as_numbers(tmp_path):
+    text = "run: runs/mine\ntrain_size: 1000\nlearning_rate: 8e-3\nnoise_std: .5\nchannels: [8, 16]\n"
+    (tmp_path / "mine.yml").write_text(text, encoding="utf-8")
+    report = Report(tmp_path / "mine.yml", ("id", "en"), tmp_path)
+    assert report.values["train_size"] == 1000 and report.values["channels"] == [8, 16]
+    assert (report.config.learning_rate, report.config.noise_std) == (8e-3, 0.5)
+
+
+# --- the book in a browser, the notebooks in JupyterLab ----------------------------------------------------------
+
+
+@pytest.fixture
+def taken():
+    """A port of this machine that another program has."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield str(other.getsockname()[1])
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made(taken, monkeypatch, capsys):
+    monkeypatch.setattr(make, "make", lambda *_: pytest.fail("nothing may be made"))
+    assert make.main(["serve", "--profile", "smoke", "--port", taken]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"UserError: PORT: {taken} is taken, by another") and told.count("\n") == 1
+    assert f"make serve PORT={int(taken) + 1}" in told
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80.00", "1e4", "http", ""])
+def test_what_is_no_port_is_one_message(tmp_path, port):
+    with pytest.raises(UserError, match=rf"^PORT: found '{port}', allowed is a whole number from 1 to 65535$"):
+        opened(tmp_path, port)
+
+
+def test_the_book_is_served_until_ctrl_c(tmp_path, monkeypatch, capsys):
+    (tmp_path / "index.html").write_text("<p>Halo", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        free = str(other.getsockname()[1])
+    server = opened(tmp_path, free)
+
+    def answer_once_and_stop(poll_interval=0.5):
+        server.handle_request()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "serve_forever", answer_once_and_stop)
+    with ThreadPoolExecutor(1) as reader:
+        page = reader.submit(lambda: urllib.request.urlopen(f"http://127.0.0.1:{free}/", timeout=30).read())
+        serve(server)
+        assert page.result() == b"<p>Halo"
+    assert f"http://localhost:{free}/ until Ctrl-C" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
+def test_jupyterlab_is_told_that_root_may_start_it_and_nobody_else(tmp_path, user, allowed):
+    """Jupyter refuses root, which is the only user of many containers."""
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n", encoding="utf-8")
+    (tmp_path / "id").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["make", "-n", "lab"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "jupyterlab" in done.stdout and ("--allow-root" in done.stdout) == allowed
+
+
+# --- pages of prose ----------------------------------------------------------------------------------------------
 
 GOOD = (
     "# T\n\nA [page](introduction.md#a), a [site](https://a.org), {cite}`wang2004, xiao2017`, {{ dataset }}.\n\n## A\n"
@@ -460,10 +558,12 @@ def test_a_stray_sign_in_a_notebooks_text_is_told_with_its_cell(tmp_path):
 
 def test_make_help_names_every_verb(place):
     shown = make_in(place, "help").stdout
-    verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1].split()
+    verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[
+        1
+    ].split()
     for verb in verbs:
         assert f"make {verb} " in shown, verb
-    assert len((ROOT / "Makefile").read_text().splitlines()) <= 70
+    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 70
 
 
 # --- killed ------------------------------------------------------------------------------------------------------
@@ -475,7 +575,7 @@ def test_a_process_of_ours_ends_when_we_do(tmp_path):
     outer = f"from stage.processes import run_code; run_code({inner!r})"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "book")}
     process = subprocess.Popen([sys.executable, "-c", outer], env=environment)
-    pid = int(eventually(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text()))
+    pid = int(eventually(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text(encoding="utf-8")))
     process.kill()
     process.wait()
     eventually(lambda: not alive(pid))
@@ -488,7 +588,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").is_dir() else True
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z" if Path("/proc").is_dir() else True
 
 
 def eventually(condition, seconds: float = 30):
@@ -503,12 +603,14 @@ def eventually(condition, seconds: float = 30):
 def test_killed_at_any_moment_make_goes_on_where_it_was(tmp_path):
     """A whole report on a tiny run, killed with -9 again and again; each time, what had been done is not done again."""
     place = project_copy(tmp_path / "p")
-    profile = (place / "notebooks" / "params" / "smoke.yml").read_text().replace("epochs: 20", "epochs: 3")
-    (place / "notebooks" / "params" / "smoke.yml").write_text(profile)
+    profile = (
+        (place / "notebooks" / "params" / "smoke.yml").read_text(encoding="utf-8").replace("epochs: 20", "epochs: 3")
+    )
+    (place / "notebooks" / "params" / "smoke.yml").write_text(profile, encoding="utf-8")
     done, kills = [], 0
     while True:
         command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
-        with open(tmp_path / "told", "w+") as told:
+        with open(tmp_path / "told", "w+", encoding="utf-8") as told:
             process = subprocess.Popen(command, cwd=place, stdout=told, stderr=told, start_new_session=True)
             try:
                 process.wait(timeout=7 + 5 * kills)

@@ -120,7 +120,9 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
 
 def test_papermill_trains_with_parameters_from_the_command_line_and_from_yaml(tmp_path):
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in TINY.items()} | {"learning_rate": "1e-3"}
-    (tmp_path / "p.yml").write_text("\n".join(f"{k}: {v}" for k, v in values.items()).replace("'1e-3'", "1e-3"))
+    (tmp_path / "p.yml").write_text(
+        "\n".join(f"{k}: {v}" for k, v in values.items()).replace("'1e-3'", "1e-3"), encoding="utf-8"
+    )
     words = ("-f", tmp_path / "p.yml", "-y", "weight_decay: 1e-4", "-p", "latent_dim", "5", "-p", "epochs", "2")
     done = papermill("en/01_training.ipynb", tmp_path / "out.ipynb", *words, "-p", "run", tmp_path / "z5")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -88,16 +88,16 @@ def lay_digits(folder):
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images[rows]))
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(digits.target[order][rows]))
     words = dict(name={"id": "Angka kecil", "en": "Little digits"}, item={"id": "angka", "en": "digit"}, classes=NAMES)
-    (folder / "classes.yml").write_text(yaml.safe_dump(words, allow_unicode=True))
+    (folder / "classes.yml").write_text(yaml.safe_dump(words, allow_unicode=True), encoding="utf-8")
 
 
 @pytest.mark.slow
 def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
     place = project_copy(tmp_path)
     lay_digits(place / "data" / "mine")
-    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(PROFILE))
+    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(PROFILE), encoding="utf-8")
     cover = place / "book" / "cover.yml"
-    cover.write_text(re.sub("author:.*", "author: Ani Wijaya", cover.read_text()))
+    cover.write_text(re.sub("author:.*", "author: Ani Wijaya", cover.read_text(encoding="utf-8")), encoding="utf-8")
     done = make_in(place, "report", "PROFILE=mine")
     assert done.returncode == 0, done.stderr[-4000:]
     pages = sorted((place / "_build" / "html").rglob("*.html"))
@@ -126,7 +126,7 @@ def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
         )
         assert 'class="run-note' not in texts["introduction"], "this is the report, not a small one of another"
     words, images = place / "data" / "mine" / "classes.yml", place / "data" / "mine" / "train-images-idx3-ubyte"
-    words.write_text(words.read_text().replace("Little digits", "Small digits"))
+    words.write_text(words.read_text(encoding="utf-8").replace("Little digits", "Small digits"), encoding="utf-8")
     again = make_in(place, "report", "PROFILE=mine", "PLAN=yes").stdout
     assert "id/00_data_and_model: changed: words" in again, "a name changes the pages,"
     assert "training" not in again, "not the model"

@@ -419,7 +419,7 @@ def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
 
 
 def test_without_pango_it_says_what_to_install(tmp_path):
-    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0-0')")
+    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0-0')", encoding="utf-8")
     command = [sys.executable, ROOT / "book" / "make.py", "pdf", "--profile", "smoke"]
     paths = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "book")))
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)

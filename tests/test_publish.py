@@ -88,7 +88,7 @@ def test_with_an_address_the_book_names_itself_by_it(smoke_build, tmp_path):
     urls = [url.text for url in sitemap.iter(f"{space}loc")]
     assert urls == [f"{BASE}/", *(f"{BASE}/{x}/{name}.html" for name in PAGES for x in sources.languages())]
     assert {link.get("hreflang") for link in sitemap.iter(f"{xhtml}link")} == {*LANGS, "x-default"}
-    assert f"Sitemap: {BASE}/sitemap.xml" in (html / "robots.txt").read_text()
+    assert f"Sitemap: {BASE}/sitemap.xml" in (html / "robots.txt").read_text(encoding="utf-8")
     assert f"url          = {{{BASE}}}" in soup(html / "id" / "colophon.html").select_one(".citation-box pre").text
 
 
@@ -105,7 +105,7 @@ def test_an_address_that_is_none_is_refused():
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_the_citation_is_that_of_the_citation_file(smoke_build, lang):
-    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     box = page(smoke_build, lang, "colophon").select_one(".citation-box")
     (entry,) = pybtex.database.parse_string(box.select_one("pre").text, "bibtex").entries.values()
     assert entry.fields["title"].strip("{}") == cff["title"] and entry.fields["version"] == cff["version"]

@@ -208,6 +208,22 @@ def test_a_file_system_without_locks_is_told_with_the_run_and_the_way_out(tmp_pa
 # --- what the directory says ---------------------------------------------------------------------------------------
 
 
+PROJECTS = (
+    ". .. / book notebooks/id cae_lib/x tests/runs data/mine runs runs/sweeps runs/../book .git/run .venv/run _build/x"
+)
+
+
+@pytest.mark.parametrize("name", [*PROJECTS.split(), "~/runs/mine", "README.md", ROOT, ROOT.parent, "", " ", None, 7])
+def test_no_run_lies_among_what_the_project_is_made_of(name):
+    with pytest.raises(RunError, match=r"^run: found .*(allowed is a directory|write the whole path)"):
+        Run(name)
+
+
+def test_a_run_lies_anywhere_else(tmp_path):
+    for name in ("runs/mine", "runs/sweeps/s/a", "mine", "elsewhere/mine", tmp_path / "run", tmp_path, "../mine"):
+        assert Run(name).path == ROOT / name
+
+
 def test_a_missing_run_says_how_to_make_one(tmp_path):
     with pytest.raises(RunError, match=r"holds no finished run \(it is missing\).*make report.*cae_lib train --run"):
         _ = Run(tmp_path / "none").config
@@ -254,7 +270,7 @@ def seeds(tmp_path_factory) -> Path:
     for name, fact in (("other-code", "code_sha256"), ("other-data", "data_sha256"), ("unfinished", "state")):
         run = Run(home / name)
         run._write_json("provenance.json", {**run.provenance, fact: "unfinished"})
-    (home / "damaged" / "metrics.json").write_text("{")
+    (home / "damaged" / "metrics.json").write_text("{", encoding="utf-8")
     return home
 
 
@@ -272,7 +288,7 @@ def test_a_run_without_replicas_is_alone_and_an_unfinished_one_has_none(seeds):
 
 
 def test_half_a_json_file_is_named(tmp_path):
-    (tmp_path / "provenance.json").write_text('{"state": "fin')
+    (tmp_path / "provenance.json").write_text('{"state": "fin', encoding="utf-8")
     with pytest.raises(RunError, match=r"provenance\.json is not whole JSON"):
         _ = Run(tmp_path).state
 
@@ -339,7 +355,7 @@ def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, m
     monkeypatch.setattr(run_module, "__file__", str(tmp_path / "run.py"))
 
     def fingerprint(text):
-        (tmp_path / "m.py").write_text(text)
+        (tmp_path / "m.py").write_text(text, encoding="utf-8")
         return code_sha256("m")
 
     first = fingerprint('"""One."""\ndef f(x):\n    """Doc."""\n    return x + 1\n')
@@ -349,11 +365,11 @@ def test_the_code_s_fingerprint_ignores_comments_and_docstrings_only(tmp_path, m
 
 def test_a_folders_fingerprint_is_that_of_every_module_in_it_and_it_may_be_missing(tmp_path):
     nothing = code_sha256(tmp_path / "missing")
-    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
     one = code_sha256(tmp_path)
-    (tmp_path / "b.py").write_text("y = 1\n")
+    (tmp_path / "b.py").write_text("y = 1\n", encoding="utf-8")
     both = code_sha256(tmp_path)
-    (tmp_path / "b.py").write_text("y = 2  # another\n")
+    (tmp_path / "b.py").write_text("y = 2  # another\n", encoding="utf-8")
     assert len({nothing, one, both, code_sha256(tmp_path)}) == 4
     assert list(run_module.MEASURES.glob("*.py")), "the measures that `Run.cached` knows are where it looks"
 
@@ -495,7 +511,10 @@ def test_the_interrupt_of_a_notebook_s_kernel_leaves_a_checkpoint_and_the_cell_a
 
 def test_config_and_provenance_describe_the_run(tiny, tiny_data, tmp_path):
     run = train(tiny, tiny_data, Run(tmp_path))
-    assert run.config == tiny and Config.from_dict(json.loads((tmp_path / "config.json").read_text())) == tiny
+    assert (
+        run.config == tiny
+        and Config.from_dict(json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))) == tiny
+    )
     facts = run.provenance
     assert facts["data_sha256"] == data.load(tiny).sha256 and facts["versions"]["torch"] == torch.__version__
     assert facts["parameters"] == sum(p.numel() for p in run.model().parameters())

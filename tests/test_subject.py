@@ -82,6 +82,12 @@ def test_only_the_classes_must_be_named(tmp_path):
     assert isinstance(found, Subject)
 
 
+def test_a_name_is_the_text_that_was_typed_also_where_yaml_reads_a_number_or_a_truth_value(tmp_path):
+    typed = "yes, no, 017, 1.50, 1e3, 1:30, 0x10, null, ~, 2026-01-02"
+    (tmp_path / "classes.yml").write_text(f"classes: {{id: [{typed}], en: [{typed}]}}", encoding="utf-8")
+    assert subject.read(tmp_path).classes["en"] == tuple(typed.split(", "))
+
+
 def test_a_third_language_may_be_there_and_may_be_missing(tmp_path):
     words = GOOD | {"classes": GOOD["classes"] | {"eo": [*"uvwxyzabcd"]}}
     assert subject.read(lay(tmp_path, words)).classes["eo"] == tuple("uvwxyzabcd")
@@ -102,9 +108,9 @@ MISTAKES = {
     "an unknown key": (f"kelas: {{id: {TEN}}}", "found 'kelas', allowed are the keys name, item, classes"),
     "a list": (TEN, "allowed are the keys name, item, classes"),
     "nothing": ("", "found None, allowed are the keys"),
-    "a word that YAML reads as a truth value": (
-        f"classes: {{id: {TEN}, en: [yes, b, c, d, e, f, g, h, i, j]}}",
-        "classes: en: found True, allowed are 1 to 30 characters",
+    "an empty name in the list": (
+        f"classes: {{id: {TEN}, en: ['', b, c, d, e, f, g, h, i, j]}}",
+        "classes: en: found '', allowed are 1 to 30 characters",
     ),
     "a bar": (f"classes: {{id: {TEN}, en: ['a|', b, c, d, e, f, g, h, i, j]}}", "classes: en: found 'a|', allowed are"),
     "an empty name": (f"item: {{id: '', en: b}}\nclasses: {{id: {TEN}, en: {TEN}}}", "item: id: found '', allowed are"),

@@ -1,6 +1,7 @@
 """Sweeps: what a file may say, and real Dask schedulers and workers on loopback, with their deaths."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from cae_lib import grid, sweep
+from cae_lib import files, grid, sweep
 from cae_lib.config import Config
 from cae_lib.grid import SweepError, read_sweep
 from cae_lib.run import Run, RunBusy
@@ -50,7 +51,9 @@ def project(tmp_path, monkeypatch) -> Path:
     (tmp_path / "cae_lib").symlink_to(ROOT / "cae_lib")
     cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK)]
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "work.ipynb")
-    (tmp_path / "notebooks/params/tiny.yml").write_text(yaml.safe_dump({"run": "runs/tiny", **_plain(TINY)}))
+    (tmp_path / "notebooks/params/tiny.yml").write_text(
+        yaml.safe_dump({"run": "runs/tiny", **_plain(TINY)}), encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -63,7 +66,7 @@ def write(project: Path, **changes) -> None:
     """notebooks/sweeps/s.yml: two sizes and the seeds 1 and 2, and `changes`; a change to None takes a key away."""
     said = dict(notebook="work.ipynb", grid=dict(latent_dim=[2, 3]), seeds=[1, 2], metrics=["score"]) | changes
     text = yaml.safe_dump({k: v for k, v in said.items() if v is not None})
-    (project / "notebooks" / "sweeps" / "s.yml").write_text(text)
+    (project / "notebooks" / "sweeps" / "s.yml").write_text(text, encoding="utf-8")
 
 
 def command(*argv) -> subprocess.CompletedProcess:
@@ -72,7 +75,7 @@ def command(*argv) -> subprocess.CompletedProcess:
 
 def executions(project: Path) -> list[int]:
     """How often the notebook began, for each point that has begun."""
-    return [p.read_text().count("once") for p in sorted(project.glob("runs/sweeps/s/*/executions"))]
+    return [p.read_text(encoding="utf-8").count("once") for p in sorted(project.glob("runs/sweeps/s/*/executions"))]
 
 
 # --- what a file may say ---------------------------------------------------------------------------------------
@@ -120,12 +123,37 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
         (dict(title="Sizes"), r"s\.yml: title: found 'Sizes', allowed is a dict"),
         (dict(title=dict(id=7)), r"s\.yml: title\.id: found 7, allowed is a text"),
         (dict(metrics=None), r"s\.yml: metrics is missing"),
+        (dict(fixed=dict(train_size=55.0)), r"train_size: found '55\.0', allowed is a whole number, .*: write 55 "),
+        (dict(seeds=[1.0, 2]), r"s\.yml: seed: found '1\.0', allowed is a whole number, in digits alone: write 1 "),
+        (dict(points=[dict(seed=True)], grid=None, seeds=None), r"s\.yml: seed: found 'true', allowed is a whole"),
+        (dict(metrics=[7]), r"s\.yml: metrics: found 7, allowed are names"),
         (dict(seeds=7), r"s\.yml: seeds: found 7, allowed is a list"),
         (dict(grid=None, points=[7]), r"s\.yml: points: found 7, allowed are sets of parameters"),
     ],
 )
 def test_a_mistake_in_the_file_names_file_key_and_what_is_allowed(project, changes, told):
     write(project, **changes)
+    with pytest.raises(SweepError, match=told):
+        read_sweep("s", "tiny")
+
+
+def test_a_point_on_a_file_system_without_locks_is_one_message_with_the_way_out(tmp_path, monkeypatch):
+    def acquire(self, **options):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(files.FileLock, "acquire", acquire)
+    told = (
+        rf"^{tmp_path / 'point'}: its file system has no locks \(Operation not supported\); name a folder on .* a link"
+    )
+    with pytest.raises(files.FileError, match=told), sweep.claimed(Run(tmp_path / "point")):
+        pass
+
+
+@pytest.mark.parametrize(("typed", "told"), [("017", "seed: found '017'"), ("- seed", "holds list, allowed are lines")])
+def test_a_mistake_in_its_profile_is_one_message_too(project, typed, told):
+    write(project, seeds=None)
+    path = project / "notebooks" / "params" / "tiny.yml"
+    path.write_text(typed if typed.startswith("-") else f"seed: {typed}\n", encoding="utf-8")
     with pytest.raises(SweepError, match=told):
         read_sweep("s", "tiny")
 
@@ -220,8 +248,8 @@ def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_w
 def test_a_page_without_a_finished_sweep_is_one_message(tmp_path):
     with pytest.raises(SweepError, match=r"no finished sweep; `make sweep SWEEP=none` makes one"):
         grid.read_results(tmp_path / "none")
-    (tmp_path / "results.csv").write_text("point\n1\n")
-    (tmp_path / "sweep.json").write_text(json.dumps({"failed": {"2": "why"}, "points": 2}))
+    (tmp_path / "results.csv").write_text("point\n1\n", encoding="utf-8")
+    (tmp_path / "sweep.json").write_text(json.dumps({"failed": {"2": "why"}, "points": 2}), encoding="utf-8")
     with pytest.raises(SweepError, match="1 of 2 points failed"):
         grid.read_results(tmp_path)
 
@@ -241,21 +269,25 @@ def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     for lang, title in (("id", "Seberapa besar peran kebetulan?"), ("en", "How much is chance?")):
-        page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text()
+        page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text(encoding="utf-8")
         assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
 
 
 def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_sweep(project):
     """Slurm itself is not here: in sbatch's place stands one that runs the job on this machine, as a node would."""
-    (script,) = re.findall(r"```python\n(from dask_jobqueue.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    (script,) = re.findall(
+        r"```python\n(from dask_jobqueue.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S
+    )
     with socket.socket() as free:  # the README's port may be taken, and one job is enough
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     script = script.replace("8786", str(port)).replace("jobs=8", "jobs=1")
     tools = project / "bin"
     tools.mkdir()
-    (tools / "sbatch").write_text(f'#!/bin/sh\ncp "$1" {project}/job\nbash "$1" 2>log &\necho Submitted batch job 1\n')
-    (tools / "scancel").write_text("#!/bin/sh\n")
+    (tools / "sbatch").write_text(
+        f'#!/bin/sh\ncp "$1" {project}/job\nbash "$1" 2>log &\necho Submitted batch job 1\n', encoding="utf-8"
+    )
+    (tools / "scancel").write_text("#!/bin/sh\n", encoding="utf-8")
     for tool in tools.iterdir():
         tool.chmod(0o755)
     environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
@@ -265,7 +297,7 @@ def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_swee
         write(project, seeds=None)
         done = command("s", "--profile", "tiny", "--scheduler", f"tcp://localhost:{port}")
         assert done.returncode == 0 and executions(project) == [1, 1], done.stderr
-        job = (project / "job").read_text()
+        job = (project / "job").read_text(encoding="utf-8")
         assert {"#SBATCH --cpus-per-task=4", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00"} <= set(job.splitlines())
         assert "--nthreads 4" in job and "--resources training=1" in job
         told = cluster.communicate("\n", timeout=60)[1]
@@ -283,7 +315,7 @@ def test_a_poisoned_result_is_not_believed(project):
     right = run_point(point, 1)
     path = Path(point.directory) / "result.json"
     for poison in ("{", "[]", "{}", json.dumps(right | {"parameters": {}}), json.dumps(right | {"metrics": {}})):
-        path.write_text(poison)
+        path.write_text(poison, encoding="utf-8")
         assert grid.finished(point) is None, poison
     assert run_point(point, 1)["metrics"] == right["metrics"] == {"score": 2.0}
 
@@ -317,7 +349,10 @@ def test_a_kernel_has_the_projects_folder_and_threads_of_its_own(project):
     points, before = read_sweep("s", "tiny").points[:2], dict(os.environ)
     with ThreadPoolExecutor() as pool:
         assert len(list(pool.map(run_point, points, (3, 5)))) == 2
-    assert [(Path(p.directory) / "told").read_text() for p in points] == [f"{project} 3", f"{project} 5"]
+    assert [(Path(p.directory) / "told").read_text(encoding="utf-8") for p in points] == [
+        f"{project} 3",
+        f"{project} 5",
+    ]
     assert dict(os.environ) == before and Path.cwd() == project
     executed = nbformat.read(Path(points[0].directory) / "point.ipynb", 4)
     assert executed.cells[-1].execution_count == 4 and not list(project.rglob("*.partial.*"))
@@ -344,15 +379,17 @@ with Run(run).lock():
     )
     code = "from cae_lib.sweep import read_sweep, run_point; run_point(read_sweep('s', 'tiny').points[0], 1)"
     worker = subprocess.Popen([sys.executable, "-c", code])
-    while not (pid := Path(point.directory) / "pid").is_file() or not pid.read_text():
+    while not (pid := Path(point.directory) / "pid").is_file() or not pid.read_text(encoding="utf-8"):
         assert worker.poll() is None
         time.sleep(0.05)
-    os.kill(int(pid.read_text()), signal.SIGSTOP)  # the kernel cannot notice at once that its worker is gone
+    os.kill(
+        int(pid.read_text(encoding="utf-8")), signal.SIGSTOP
+    )  # the kernel cannot notice at once that its worker is gone
     worker.kill()
     worker.wait()
     with pytest.raises(RunBusy, match="is being written by process"):
         run_point(point, 1)
-    os.kill(int(pid.read_text()), signal.SIGCONT)
+    os.kill(int(pid.read_text(encoding="utf-8")), signal.SIGCONT)
     for _ in range(600):
         with suppress(RunBusy), Run(point.directory).lock():
             break

@@ -50,7 +50,7 @@ def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, 
         measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
         varied = [k for k in points[0] if k not in measured]
         facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
-        (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)))
+        (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)), encoding="utf-8")
         words = [sys.executable, "-m", "papermill", f"notebooks/{lang}/09_sweep.ipynb", folder / "page.ipynb"]
         words += ["-k", "python3", "-p", "run", "runs/smoke", "-p", "sweep", folder, "--no-progress-bar"]
         running[name] = subprocess.Popen([str(w) for w in words], cwd=ROOT, stderr=subprocess.PIPE, text=True)

@@ -301,7 +301,7 @@ def test_a_citation_typed_as_a_role_becomes_a_link_and_a_broken_file_is_named(pl
         edit(place, lang, "prose", PROSE[lang] + " {cite}`jolliffe2016`.")
         assert sync(place) == [] or lang == "id"
         assert f"([Jolliffe {last}, 2016](https://doi.org/" in cell(load(place, lang), "prose").source
-    (place / "notebooks" / "en" / "n.ipynb").write_text("{")
+    (place / "notebooks" / "en" / "n.ipynb").write_text("{", encoding="utf-8")
     with pytest.raises(SyncError, match=r"n\.ipynb is no notebook"):
         sync(place)
 
@@ -309,7 +309,7 @@ def test_a_citation_typed_as_a_role_becomes_a_link_and_a_broken_file_is_named(pl
 def test_a_new_language_begins_in_english_and_follows_the_others(place):
     for folder in ("locale", "en"):
         (place / "book" / folder).mkdir(parents=True)
-    (place / "book" / "en" / "introduction.md").write_text("# Introduction\n")
+    (place / "book" / "en" / "introduction.md").write_text("# Introduction\n", encoding="utf-8")
     (place / "book" / "en" / "photos").mkdir()
     (place / "book" / "en" / "photos" / "p.jpg").write_bytes(b"\xff\xd8")
     (place / "book" / "locale" / "id.po").write_bytes((ROOT / "book" / "locale" / "id.po").read_bytes())
@@ -318,7 +318,7 @@ def test_a_new_language_begins_in_english_and_follows_the_others(place):
     assert differences(load(place, "en"), load(place, "jv")) == []
     assert cell(load(place, "jv"), "lang").source == 'lang = "jv"'
     assert tagged(place, "jv") == ["title", "prose", "sentence", "figure", "words"]
-    assert (place / "book" / "jv" / "introduction.md").read_text().startswith("% untranslated")
+    assert (place / "book" / "jv" / "introduction.md").read_text(encoding="utf-8").startswith("% untranslated")
     with open(place / "book" / "locale" / "jv.po", "rb") as file:
         messages = read_po(file)
     assert messages.get("English").string == "Jawa" and messages.get("mse", "term").string == ""

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from cae_lib import subject
-from cae_lib.config import FAMILY, Config
+from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
-from cae_lib.files import UserError, project_path, read_yaml, write_atomic
+from cae_lib.files import FileError, UserError, project_path, run_path, write_atomic
 from making.digests import (
     code_digest,
     code_of,
@@ -51,13 +51,20 @@ class Report:
     @cached_property
     def values(self) -> dict:
         """The profile's parameters; raises `UserError` where one is wrong."""
-        values = read_yaml(self.profile) or {}
-        if not isinstance(values, dict):
-            raise UserError(f"{self.profile}: found {values!r}, allowed are lines of `name: value`")
+        values, texts = read_parameters(self.profile)
         run = values.get("run")
         if not isinstance(run, str) or not run.strip():
             raise UserError(f"{self.profile}: run: found {run!r}, allowed is a directory, such as runs/mine")
-        Config.from_dict(values, extra=("run",))
+        try:
+            config = Config.from_dict(texts, extra=("run",))
+            if config.normal_class >= 0:
+                raise ConfigError(
+                    f"normal_class: found {config.normal_class}, but the report's chapters compare all classes: "
+                    f"allowed is -1; one class alone is trained by a sweep or `python -m cae_lib train`"
+                )
+            run_path(run)
+        except (ConfigError, FileError) as error:
+            raise type(error)(f"{self.profile}: {error}") from None
         return values
 
     @property
