@@ -71,7 +71,8 @@ def read(folder: Path) -> Subject:
     for key in words if isinstance(words, dict) else [words]:
         if not isinstance(words, dict) or key not in keys:
             raise SubjectError(f"{path}: found {key!r}, allowed are the keys {', '.join(keys)}")
-    name = dict.fromkeys(("id", "en"), re.sub(MARKDOWN, " ", folder.resolve().name)[:LONGEST].strip() or "-")
+    own = re.sub(f"{MARKDOWN}|^(?:{BEGINS})+", " ", folder.resolve().name)[:LONGEST].strip()
+    name = dict.fromkeys(("id", "en"), own or "-")
     found = {"name": name, "item": {"id": "citra", "en": "image"}, "classes": None} | (words or {})
     for key, texts in found.items():
         if not isinstance(texts, dict) or not {"id", "en"} <= texts.keys():

@@ -21,12 +21,14 @@ from cae_lib.model import ConvAutoencoder
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
 TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
+MAKERS = ("test_make", "test_notebooks", "test_pdf", "test_sweep_page")  # they begin with the smoke report
 
 
 def pytest_xdist_make_scheduler(config, log):
     """Tests run side by side, those with a fixture for their file together; so do those on the smoke report.
 
-    Of these, one worker has those that make something of it. What belongs together is begun first.
+    Of these, one worker has those that make something of it; those that only read it come last, when it is there, as
+    a second worker would do nothing but wait for it.
     """
 
     class ByReport(LoadScopeScheduling):
@@ -35,7 +37,13 @@ def pytest_xdist_make_scheduler(config, log):
             text = (ROOT / file).read_text(encoding="utf-8")
             if "smoke_build" not in text:
                 return file if 'scope="module"' in text else nodeid
-            return "makers" if Path(file).stem in ("test_notebooks", "test_pdf", "test_sweep_page") else "readers"
+            return "makers" if Path(file).stem in MAKERS else "readers"
+
+        def _assign_work_unit(self, node):
+            for scope, last in (("makers", False), ("readers", True)):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last)
+            super()._assign_work_unit(node)
 
     return ByReport(config, log)
 
@@ -91,9 +99,8 @@ def smoke_build() -> Path:
     Of two of pytest's workers, the second waits, and finds what the first one made.
     """
     build = ROOT / "_build" / "smoke"
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     words = ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=ROOT, env=outside_make(), capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
 
@@ -123,10 +130,14 @@ def project_copy(place: Path) -> Path:
     return place
 
 
+def outside_make() -> dict[str, str]:
+    """The environment as it is where no make has begun these tests."""
+    return {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
 def make_in(place: Path, *words: str) -> subprocess.CompletedProcess:
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHONPATH")}
     command = ["make", *words, f"VENV={sys.prefix}"]
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=place, env=outside_make(), capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -295,7 +295,7 @@ def write_reflection(folder: Path) -> None:
     (folder / "foto saya").mkdir()
     Image.new("RGB", (3000, 2000), "navy").save(folder / "foto saya" / "besar.jpg")
     Image.new("RGB", (40, 90), "red").save(folder / "kecil.png")
-    (folder / "data.csv").write_text("a,b\n")
+    (folder / "data.csv").write_text("a,b\n", encoding="utf-8")
     text = "# Refleksi\n\n![Foto besar](<foto saya/besar.jpg>)\n\n<img src='kecil.png' alt='Foto kecil'>\n\n"
     text += "Biaya $5 dan $10, dan $k = 3$; lihat [data](data.csv).\n\n## Biaya\n\nMahal.\n"
     (folder / "reflection.md").write_text(text, encoding="utf-8")
@@ -340,7 +340,7 @@ def test_what_lies_beside_a_page_of_prose_is_published_with_it(edition):
     assert Image.open(edition / "id" / small["src"]).size == (40, 90)
     own = edition.parent / "project" / "book" / "id" / "foto saya" / "besar.jpg"
     assert Image.open(own).size == (3000, 2000), "the writer's own stays as it was"
-    assert (edition / "id" / page.select_one("a.download")["href"]).read_text() == "a,b\n"
+    assert (edition / "id" / page.select_one("a.download")["href"]).read_text(encoding="utf-8") == "a,b\n"
 
 
 def test_money_on_a_page_of_prose_is_no_formula(edition):

@@ -73,6 +73,7 @@ def read(place, lang, name) -> BeautifulSoup:
     return BeautifulSoup((place / "_build" / "html" / lang / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
 
 
+@pytest.mark.slow
 def test_a_third_language_makes_an_edition(place):
     page = read(place, "eo", "02_reconstruction")
     assert page.html["lang"] == "eo" and page.h1.text.startswith("Rekonstruado")
@@ -88,6 +89,7 @@ def test_a_third_language_makes_an_edition(place):
     assert "Enkonduko" in read(place, "eo", "introduction").h1.text
 
 
+@pytest.mark.slow
 def test_the_editions_lead_to_each_other_and_to_no_other(place):
     for lang, other, name in (("en", "eo", "Esperanto"), ("eo", "en", "English")):
         for path in (place / "_build" / "html" / lang).glob("0*.html"):
@@ -100,11 +102,13 @@ def test_the_editions_lead_to_each_other_and_to_no_other(place):
     assert chooser.title.text == "Elektu lingvon · Choose a language"
 
 
+@pytest.mark.slow
 def test_the_search_of_the_third_language_finds_its_words(place):
     index = (place / "_build" / "html" / "eo" / "searchindex.js").read_text(encoding="utf-8")
     assert '"rekonstruado"' in index.lower() and (place / "_build" / "html" / "eo" / "search.html").is_file()
 
 
+@pytest.mark.slow
 def test_one_language_alone_has_no_door_to_another(place):
     done = make_in(place, "book", "PROFILE=toy", "LANGS=eo")
     assert done.returncode == 0 and "executed" not in done.stdout, done.stderr[-2000:]

@@ -31,7 +31,7 @@ from stage.processes import run_code
 from stage.prose import FORMULA, check_cells, check_prose
 from stage.sources import BookError
 from stage.staging import configuration
-from tests.conftest import ROOT, make_in, project_copy
+from tests.conftest import ROOT, make_in, outside_make, project_copy
 
 # --- the engine ------------------------------------------------------------------------------------------------
 
@@ -294,7 +294,8 @@ def test_what_a_notebook_found_is_found_again_when_it_was_deleted(place):
 def test_of_two_makes_the_second_says_who_is_at_work_and_waits(place):
     with lock(place / "_build" / "lock"):
         command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
-        second = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+        second = subprocess.Popen(command, cwd=place, env=outside_make(), **pipes)
         first_line = second.stdout.readline()
     told = second.communicate()[0]
     assert re.match(rf"_build is being written by process {os.getpid()} on .*; waiting$", first_line)
@@ -453,10 +454,10 @@ def test_a_good_page_of_prose_passes(tmp_path):
     (tmp_path / "my photos").mkdir()
     for name in ("p.png", "my photos/p.JPG", "p.webp", "p.gif"):
         Image.new("RGB", (4, 3)).save(tmp_path / name)
-    (tmp_path / "p.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (tmp_path / "p.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
     text = GOOD + '\n![A picture](p.png) ![B](<my photos/p.JPG> "A title") ![B](my%20photos/p.JPG)\n\n'
     text += "```\n# no heading, [no](link.md)\n```\n`{cite}`\n<img alt='A' src='p.webp'>\n"
-    (tmp_path / "page.md").write_text(text + "```{figure} p.gif\n```\n![A drawing](p.svg)\n")
+    (tmp_path / "page.md").write_text(text + "```{figure} p.gif\n```\n![A drawing](p.svg)\n", encoding="utf-8")
     check_prose(tmp_path / "page.md", ["introduction"])
 
 
@@ -490,12 +491,12 @@ def test_a_good_page_of_prose_passes(tmp_path):
 def test_a_mistake_in_a_page_of_prose_is_told_with_its_line(tmp_path, added, told):
     folder = tmp_path / "en"
     folder.mkdir()
-    (folder / "page.md").write_text(GOOD + added)
+    (folder / "page.md").write_text(GOOD + added, encoding="utf-8")
     Image.new("RGB", (300, 300), "red").save(tmp_path / "p.png")
     Image.effect_noise((300, 300), 50).save(folder / "half.jpg")
     (folder / "half.jpg").write_bytes((folder / "half.jpg").read_bytes()[:3000])
     (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic")
-    (folder / "text.svg").write_text("no drawing")
+    (folder / "text.svg").write_text("no drawing", encoding="utf-8")
     for name in ("scan.tif", "scan.png"):
         Image.new("RGB", (4, 3)).save(folder / name)
     with pytest.raises(BookError, match=re.escape(told)):
@@ -543,7 +544,7 @@ def test_money_is_no_formula_and_a_formula_stays_one(tmp_path):
     tokens = MarkdownIt().enable("table").use(dollarmath_plugin, **settings).parse(MONEY)
     inline = [token.content for block in tokens for token in block.children or [block] if "math" in token.type]
     assert [text.strip() for text in inline] == [text.strip("$").strip() for text in FORMULA.findall(MONEY)]
-    (tmp_path / "page.md").write_text(f"# T\n{MONEY}")
+    (tmp_path / "page.md").write_text(f"# T\n{MONEY}", encoding="utf-8")
     check_prose(tmp_path / "page.md", ["introduction"])
 
 

@@ -18,6 +18,7 @@ from pypdf import PdfReader
 from making.outputs import Report
 from paper import paging, pdf
 from stage import cover, sources
+from tests.conftest import outside_make
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -32,11 +33,10 @@ made = {}  # what make said of each language's PDF, made once
 
 
 def make(*words: str) -> subprocess.CompletedProcess:
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(["make", *words], cwd=ROOT, env=outside_make(), capture_output=True, text=True)
 
 
-each_printed = pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # a minute each
+each_printed = pytest.mark.parametrize("lang", [pytest.param(x, marks=pytest.mark.slow) for x in LANGS])  # minutes
 
 
 @pytest.fixture
@@ -93,6 +93,26 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
                 label = ""
             found.append((int(heading.name[1]), label + " ".join(heading.get_text().split())))
     return found
+
+
+def test_some_chapters_become_a_tagged_pdf_that_says_what_it_was_made_from(smoke_build, tmp_path):
+    try:
+        pdf.check_pango()
+    except sources.BookError as error:
+        pytest.skip(str(error))
+    document = pdf.assemble(
+        smoke_build / "html" / "id", "id", cover.read_cover(sources.BOOK / "cover.yml", "id"), '{"edition": "e"}'
+    )
+    chapters = document.select(".chapter")
+    assert len(chapters) == len(sources.pages())
+    for chapter in chapters[2:]:
+        chapter.decompose()
+    pdf.write_pdf(document, tmp_path / "some.pdf")
+    found = PdfReader(tmp_path / "some.pdf")
+    assert found.metadata["/made-from"] == '{"edition": "e"}' and found.trailer["/Root"]["/Lang"] == "id"
+    assert found.trailer["/Root"]["/MarkInfo"]["/Marked"] and "Daftar isi" in found.pages[1].extract_text()
+    title = document.select_one(".chapter h1")["data-title"]
+    assert any(title in page.extract_text() for page in found.pages[2:])
 
 
 # --- what is in them -----------------------------------------------------------------------------------------

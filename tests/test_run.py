@@ -474,6 +474,7 @@ def small_disk(open_folder):
     subprocess.run(["umount", open_folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_stops_the_training_and_space_lets_it_go_on(small_disk, tmp_path):
     whole, run = Run(tmp_path / "whole"), Run(small_disk / "r")
     subprocess.run(train_command(whole.path), check=True, capture_output=True, cwd=ROOT)

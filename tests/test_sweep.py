@@ -28,7 +28,7 @@ from cae_lib.grid import SweepError, read_sweep
 from cae_lib.run import Run, RunBusy
 from cae_lib.sweep import run_point, run_points
 from stage import sources
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, outside_make
 
 PARAMETERS = "# Parameters\nrun = ''\n" + "\n".join(f"{name} = None" for name in Config().to_dict())
 # A notebook that trains nothing: its score follows from its parameters, and it can be told to fail or to wait.
@@ -226,6 +226,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
     assert len(list(project.glob("runs/sweeps/s/*/result.json"))) == 2
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_way(project):
     write(project, seeds=[1])
     assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
@@ -265,14 +266,14 @@ def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
 @pytest.mark.slow
 def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
     argv = ["make", "sweep", "SWEEP=seeds", "PROFILE=smoke", f"BUILD={tmp_path}"]
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=environment)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=outside_make())
     assert done.returncode == 0, done.stderr
     for lang, title in (("id", "Seberapa besar peran kebetulan?"), ("en", "How much is chance?")):
         page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text(encoding="utf-8")
         assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
 
 
+@pytest.mark.slow
 def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_sweep(project):
     """Slurm itself is not here: in sbatch's place stands one that runs the job on this machine, as a node would."""
     (script,) = re.findall(
@@ -377,7 +378,7 @@ with Run(run).lock():
         time.sleep(600)
 """,
     )
-    code = "from cae_lib.sweep import read_sweep, run_point; run_point(read_sweep('s', 'tiny').points[0], 1)"
+    code = "from cae_lib import grid, sweep; sweep.run_point(grid.read_sweep('s', 'tiny').points[0], 1)"
     worker = subprocess.Popen([sys.executable, "-c", code])
     while not (pid := Path(point.directory) / "pid").is_file() or not pid.read_text(encoding="utf-8"):
         assert worker.poll() is None
@@ -432,6 +433,7 @@ def start_worker(address: str, **options) -> subprocess.Popen:
     return start(*argv, **options)
 
 
+@pytest.mark.slow
 def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
     write(project, seeds=None)
     done = command("s", "--profile", "tiny", "--scheduler", scheduler[0])
@@ -439,6 +441,7 @@ def test_the_same_sweep_on_a_scheduler_of_others(project, scheduler):
     assert f"points to run on {scheduler[0]}" in done.stdout and executions(project) == [1, 1]
 
 
+@pytest.mark.slow
 def test_without_a_shared_disk_the_results_travel_back(project, scheduler, tmp_path_factory):
     address, processes = scheduler
     stop(processes[1])
@@ -494,6 +497,7 @@ def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, schedul
     assert len(list(project.glob("runs/sweeps/s/*/result.json"))) >= 1
 
 
+@pytest.mark.slow
 def test_two_drivers_on_one_sweep_execute_each_point_once(project, scheduler):
     write(project, grid=dict(latent_dim=[2, 3, 4]), seeds=[1])
     argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny"]
@@ -521,6 +525,7 @@ def name_of(point, threads):
     return {"point": point.name}
 
 
+@pytest.mark.slow
 def test_a_worker_that_its_nanny_could_not_start_again_is_replaced(project):
     """As when it is killed while it starts: Dask then gives it up, and without a worker a sweep would wait for ever."""
     write(project, seeds=None)
@@ -532,6 +537,7 @@ def test_a_worker_that_its_nanny_could_not_start_again_is_replaced(project):
     assert not failures and {r["point"] for r in results.values()} == {p.name for p in points}
 
 
+@pytest.mark.slow
 def test_waiting_for_a_worker_is_told(project, scheduler):
     address, processes = scheduler
     write(project, seeds=None)

@@ -38,7 +38,7 @@ KINDS = {  # a sweep's points, what they found, and the verdicts that its page m
 }
 
 
-@pytest.mark.parametrize("lang", ["id", "en"])
+@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # the same but for the words
 def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, tmp_path, lang):
     """Every page at once, in one language, in processes side by side: the tables are made up, the verdicts known."""
     running = {}
