@@ -45,21 +45,13 @@ def test_every_notebook_is_executed_in_both_languages(smoke_build):
         assert made == {path.name for path in CHAPTERS}
 
 
-@pytest.mark.parametrize(
-    ("lang", "names"),
-    [
-        ("id", "0[0-4]*"),  # the report that this one grew out of
-        pytest.param("id", "*", marks=pytest.mark.slow),
-        pytest.param("en", "*", marks=pytest.mark.slow),
-    ],
-)
-def test_executed_once_more_the_notebooks_show_the_same(smoke_build, lang, names):
-    paths = sorted((smoke_build / "notebooks" / lang).glob(f"{names}.ipynb"))
-    assert len(paths) >= 5
+@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # they differ in words alone
+def test_executed_once_more_the_notebooks_show_the_same(smoke_build, lang):
+    folder = smoke_build / "notebooks" / lang
     nbval = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    told, _ = (process := begin(*nbval, "--nbval", "--nbval-cell-timeout=300", *paths)).communicate()
+    told, _ = (process := begin(*nbval, "--nbval", "--nbval-cell-timeout=300", folder)).communicate()
     assert process.returncode == 0, told[-6000:]
-    cells = [c for p in paths for c in nbformat.read(p, 4).cells if c.cell_type == "code"]
+    cells = [c for p in folder.glob("*.ipynb") for c in nbformat.read(p, 4).cells if c.cell_type == "code"]
     assert f"{len(cells)} passed" in told
 
 
