@@ -33,8 +33,12 @@ from stage.sources import BOOK, BookError, contents, pages, report_name
 
 ROOT = BOOK.parent
 SWEEP = "09_sweep"  # the chapter that each sweep is told with
-# What takes how long, in seconds, where nothing is known yet: the full report on two cores without a GPU.
-USUAL = {"training": 1200, "notebook": 20, "03_latent_projection": 70, "edition": 45, "pdf": 60}
+# What takes how long, in seconds, where nothing is known yet: measured on the full report, two cores and no GPU. What a
+# chapter computes for the first language is there for the next one, which takes no longer than a light one.
+USUAL = {"training": 1200, "edition": 45, "pdf": 60}
+LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
+HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
+HEAVY |= {"07_feature_learning": 115, "08_denoising_and_robustness": 330}
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def training(report: Report) -> Task:
         write_atomic(record, json.dumps(made_from(), indent=1) + "\n")
 
     facts = read_json(report.run / "provenance.json")
-    seconds = sum(facts.get("epoch_seconds", [])) or USUAL["training"]
+    full, config = Config(), report.config
+    share = config.epochs * config.train_size / (full.epochs * full.train_size)
+    seconds = sum(facts.get("epoch_seconds", [])) or share * USUAL["training"]
     return Task(trained(report), made_from, lambda: read_json(record), make, seconds, alone=True)
 
 
@@ -216,7 +222,9 @@ def notebook(report: Report, lang: str, name: str, needs: tuple[str, ...], after
 
         execute_chapter(source, output, values, max(1, (os.cpu_count() or 1) // report.jobs), facts)
 
-    seconds = about.get("papermill", {}).get("duration") or USUAL.get(name, USUAL["notebook"])
+    share = report.config.test_size / Config().test_size
+    computes = HEAVY.get(name, LIGHT) if lang == report.langs[0] else LIGHT
+    seconds = about.get("papermill", {}).get("duration") or KERNEL + share * computes
     return Task(f"{lang}/{name}", made_from, recorded, make, seconds, needs, after)
 
 
