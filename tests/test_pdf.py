@@ -109,7 +109,7 @@ def test_some_chapters_become_a_tagged_pdf_that_says_what_it_was_made_from(smoke
         chapter.decompose()
     pdf.write_pdf(document, tmp_path / "some.pdf")
     found = PdfReader(tmp_path / "some.pdf")
-    assert found.metadata["/made-from"] == '{"edition": "e"}' and found.trailer["/Root"]["/Lang"] == "id"
+    assert found.metadata["/madefrom"] == '{"edition": "e"}' and found.trailer["/Root"]["/Lang"] == "id"
     assert found.trailer["/Root"]["/MarkInfo"]["/Marked"] and "Daftar isi" in found.pages[1].extract_text()
     title = document.select_one(".chapter h1")["data-title"]
     assert any(title in page.extract_text() for page in found.pages[2:])

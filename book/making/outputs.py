@@ -303,7 +303,7 @@ def pdf(report: Report, lang: str) -> Task:
             return {}
         from pypdf import PdfReader
 
-        return json.loads((PdfReader(path).metadata or {}).get("/made-from", "{}"))
+        return json.loads((PdfReader(path).metadata or {}).get("/madefrom", "{}"))
 
     def make(digests: Digests) -> None:
         argv = ["--lang", lang, "--html", str(report.edition(lang)), "--made-from", json.dumps(digests), str(path)]

@@ -102,7 +102,7 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">',
         f"<title>{html.escape(cover['title'] or own_title)}</title>",
         f'<meta name="author" content="{html.escape(author)}">' if author else "",
-        f'<meta name="made-from" content="{html.escape(made_from)}">',
+        f'<meta name="madefrom" content="{html.escape(made_from)}">',
         "</head><body>",
         cover_page(cover, own_title, note.decode_contents() if note else "", tr),
         f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>',
