@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -37,12 +38,12 @@ def pytest_xdist_make_scheduler(config, log):
             text = (ROOT / file).read_text(encoding="utf-8")
             if "smoke_build" not in text:
                 return file if 'scope="module"' in text else nodeid
-            return "makers" if Path(file).stem in MAKERS else "readers"
+            return "makers" if Path(file).stem in MAKERS else f"readers: {file}"
 
         def _assign_work_unit(self, node):
-            for scope, last in (("makers", False), ("readers", True)):
-                if scope in self.workqueue:
-                    self.workqueue.move_to_end(scope, last)
+            for scope in list(self.workqueue):
+                if scope == "makers" or scope.startswith("readers"):
+                    self.workqueue.move_to_end(scope, last=scope != "makers")
             super()._assign_work_unit(node)
 
     return ByReport(config, log)
@@ -119,6 +120,24 @@ def torchvision_says(dataset: str) -> dict:
     (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     values = {node.targets[0].id: node.value for node in found.body if isinstance(node, ast.Assign)}
     return {key: ast.literal_eval(values[key]) for key in ("mirrors", "resources", "classes") if key in values}
+
+
+@pytest.fixture
+def run_cells(monkeypatch):
+    """Runs a notebook's cells in this process and returns the texts it shows: a kernel of its own costs six seconds."""
+    shown = []
+    monkeypatch.setattr("report.page.display", lambda data, **_: shown.append(data["text/plain"]))
+
+    def run(notebook: Path, **values) -> list[str]:
+        shown.clear()
+        names = {}
+        for cell in nbformat.read(notebook, 4).cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, f"{notebook}, cell {cell.id}", "exec"), names)
+                names |= values if "parameters" in cell.metadata.get("tags", []) else {}
+        return list(shown)
+
+    return run
 
 
 def project_copy(place: Path) -> Path:

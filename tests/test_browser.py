@@ -86,11 +86,17 @@ def violations(tab, **options) -> list[str]:
     return [f"{rule['id']} ({rule['impact']}): {node['target']}" for rule in found for node in rule["nodes"]]
 
 
-@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # the same but for the words
-def test_axe_finds_no_violation_on_any_page(site, reader, lang):
+# A page of each kind: figures and tables, what runs in the browser, prose, the search.
+KINDS = ["introduction", "02_reconstruction", "explore", "conclusion", "reflection", "search"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "pages"), [("id", KINDS), *(pytest.param(lang, PAGES, marks=pytest.mark.slow) for lang in LANGS)]
+)
+def test_axe_finds_no_violation_on_any_page(site, reader, lang, pages):
     found = {}
     reader.set_viewport_size({"width": 1280, "height": 900})
-    for address in ["", *(f"{lang}/{name}.html" for name in PAGES)]:
+    for address in ["", *(f"{lang}/{name}.html" for name in pages)]:
         reader.emulate_media(color_scheme="light")
         reader.goto(f"{site}/{address}")
         reader.evaluate(UNFOLD)

@@ -483,6 +483,7 @@ def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler
     assert executions(project) == [2] and len(list(project.glob("runs/sweeps/s/*/result.json"))) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, scheduler):
     address, processes = scheduler
     write(project, seeds=[1, 1030])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -38,27 +39,35 @@ KINDS = {  # a sweep's points, what they found, and the verdicts that its page m
 }
 
 
-@pytest.mark.parametrize("lang", ["id", pytest.param("en", marks=pytest.mark.slow)])  # the same but for the words
-def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, tmp_path, lang):
-    """Every page at once, in one language, in processes side by side: the tables are made up, the verdicts known."""
-    running = {}
-    for name, (points, _) in KINDS.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
-        pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
-        measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
-        varied = [k for k in points[0] if k not in measured]
-        facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
-        (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)), encoding="utf-8")
-        words = [sys.executable, "-m", "papermill", f"notebooks/{lang}/09_sweep.ipynb", folder / "page.ipynb"]
-        words += ["-k", "python3", "-p", "run", "runs/smoke", "-p", "sweep", folder, "--no-progress-bar"]
-        running[name] = subprocess.Popen([str(w) for w in words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    for name, process in running.items():
-        assert process.wait() == 0, process.stderr.read()
-        found = {v["key"]: v["holds"] for v in Run(tmp_path / name).metrics["verdicts"]}
-        assert found == KINDS[name][1], name
-        page = nbformat.read(tmp_path / name / "page.ipynb", 4)
-        told = "".join(o.data.get("text/markdown", "") for c in page.cells for o in c.get("outputs", []))
-        assert ("titik" if lang == "id" else "points") in told and "make sweep" in told, "the code is another one"
-        assert not [o for c in page.cells for o in c.get("outputs", []) if o.output_type in ("stream", "error")]
+def made_up(name: str, folder: Path) -> Path:
+    """The folder of a finished sweep of this kind."""
+    points, folder = KINDS[name][0], folder / name
+    folder.mkdir()
+    rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
+    pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
+    measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
+    varied = [k for k in points[0] if k not in measured]
+    facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
+    (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+@pytest.mark.parametrize("name", KINDS)
+def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, run_cells, tmp_path, name, lang):
+    folder = made_up(name, tmp_path)
+    told = run_cells(ROOT / "notebooks" / lang / "09_sweep.ipynb", run="runs/smoke", sweep=str(folder))
+    assert {v["key"]: v["holds"] for v in Run(folder).metrics["verdicts"]} == KINDS[name][1]
+    assert ("titik" if lang == "id" else "points") in " ".join(told)
+    assert "make sweep" in " ".join(told), "the sweep was made by another code"
+
+
+def test_papermill_executes_the_page_of_a_sweep_and_nothing_else_is_printed(smoke_build, tmp_path):
+    folder = made_up("crossed", tmp_path)
+    words = [sys.executable, "-m", "papermill", "notebooks/id/09_sweep.ipynb", folder / "page.ipynb", "-k", "python3"]
+    words += ["-p", "run", "runs/smoke", "-p", "sweep", folder, "--no-progress-bar"]
+    done = subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    outputs = [o for c in nbformat.read(folder / "page.ipynb", 4).cells for o in c.get("outputs", [])]
+    assert outputs and {o.output_type for o in outputs} == {"display_data"}
+    assert {v["key"]: v["holds"] for v in Run(folder).metrics["verdicts"]} == KINDS["crossed"][1]
