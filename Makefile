@@ -52,7 +52,7 @@ bench:  ## measure the training beside the textbook loop (six minutes on a quiet
 sweep:  ## run what is missing of a sweep, and the report with its page: SWEEP=latent_dim (SCHEDULER=tcp://host:8786)
 	$(RUN) -m cae_lib sweep "$(SWEEP)" --profile "$(PROFILE)" $(SCHEDULER:%=--scheduler %) $(WORKERS:%=--workers %)
 	$(RUN) book/make.py report $(ASKED)
-	@echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/09_sweep_$(SWEEP).html)"
+	@echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/10_sweep_$(SWEEP).html)"
 
 bench-sweep:  ## measure the sweeps: two workers beside one, overhead, thousands of points, killed workers
 	$(RUN) benchmarks/sweep.py --out "$(BUILD)/bench/sweep.json"

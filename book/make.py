@@ -162,7 +162,7 @@ def close(report: Report, verb: str) -> None:
             if key in metrics:
                 print(f"  {name:<38} {metrics[key]:.{digits}f}")
         verdicts = metrics.get("verdicts", [])
-        print(f"  {'claims that hold':<38} {sum(v['holds'] for v in verdicts)} of {len(verdicts)}")
+        print(f"  {'claims that hold':<38} {sum(v['holds'] is True for v in verdicts)} of {len(verdicts)}")
         print(f"the run is in {report.run}, its figures in {report.run / 'metrics.json'}")
         print(f"the book is ready: {(report.folder / 'html' / 'index.html').resolve()}")
 

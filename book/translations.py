@@ -33,10 +33,11 @@ SHOWN = {  # what a page is told: the positions and the keywords that take texts
 
 
 def kind(cell) -> str:
-    """markdown, words, parameters or code."""
+    """markdown, words, parameters, exercise, solution or code; the last three are the same byte for byte."""
     if cell.cell_type == "markdown":
         return "markdown"
-    return next((tag for tag in ("words", "parameters") if tag in cell.metadata.get("tags", [])), "code")
+    tags = ("words", "parameters", "exercise", "solution")
+    return next((tag for tag in tags if tag in cell.metadata.get("tags", [])), "code")
 
 
 def content(cell) -> str:

@@ -151,9 +151,10 @@ def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
     assert Image.open(tmp_path / "01" / "fig-a.png").size == (8, 4)
 
 
-def test_verdicts_have_two_looks(tmp_path):
-    looks = [myst.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path) for holds in (True, False)]
-    assert ":class: verdict verdict-holds" in looks[0] and ":class: verdict verdict-fails" in looks[1]
+@pytest.mark.parametrize(("holds", "look"), [(True, "holds"), (False, "fails"), (None, "undecided")])
+def test_verdicts_have_three_looks(tmp_path, holds, look):
+    shown = myst.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path)
+    assert f":class: verdict verdict-{look}" in shown
 
 
 def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie_beside_the_page(tmp_path):

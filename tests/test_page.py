@@ -84,7 +84,7 @@ def test_long_whole_numbers_inside_a_text_are_grouped_and_short_ones_left():
 
 
 def test_a_share_is_written_as_percent():
-    assert Page("id", "x").percent(0.931) == "93,1\N{NO-BREAK SPACE}%"
+    assert Page("id", "x").percent(0.931) == "93,1%"
     assert Page("en", "x").percent(0.931) == "93.1%"
     assert Page("en", "x").percent(1, 0) == "100%"
 
@@ -237,6 +237,30 @@ def test_a_verdict_comes_out_as_its_rule_says(shown, claim, value, rule, holds):
     assert report["title"] == ("Holds: the error is small" if holds else "Does not hold: the error is small")
 
 
+@pytest.mark.parametrize(
+    ("interval", "outcome"), [((0.2, 0.49), False), ((0.2, 0.51), None), ((0.45, 0.7), None), ((0.5, 0.7), True)]
+)
+def test_where_the_threshold_lies_in_the_interval_the_claim_is_not_decided(shown, claim, interval, outcome):
+    claim(rule=">=", threshold=0.5, digits=2)
+    page = Page("en", "x")
+    page.verdict("k", sum(interval) / 2, interval=interval, size="small", n=1)
+    (_, report), (verdict,) = shown[0], page.verdicts
+    assert report["holds"] is outcome and verdict["holds"] is outcome
+    assert f"(95% interval {interval[0]:.2f} to {interval[1]:.2f})" in report["body"]
+    assert (verdict["low"], verdict["high"]) == interval
+    assert (outcome is None) == report["title"].startswith("Not decided: ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [(None, "unanswered"), (3, "right"), (3.0, "right"), (4, "wrong"), ("three", "wrong"), ([3], "wrong")],
+)
+def test_an_exercise_is_unanswered_right_or_wrong_and_never_an_error(shown, answer, outcome):
+    Page("id", "x").check(lambda answer, wanted: abs(answer - wanted) < 0.1, answer, 3)
+    ((data, report),) = shown
+    assert report["outcome"] == outcome and data["text/plain"] == word(outcome, "id")
+
+
 def test_a_verdict_says_what_was_measured_and_the_threshold_in_the_pages_language(shown, claim):
     claim()
     Page("id", "x").verdict("k", 0.0045, size="kecil", n=1234)
@@ -254,7 +278,7 @@ def test_a_verdict_says_what_was_measured_and_the_threshold_in_the_pages_languag
     assert [report["body"] for _, report in shown] == [
         "Terukur: MSE 1.234 citra = **0,0045**. Ambang: paling banyak 0,0050.",
         "Measured: MSE of 1,234 images = **0.0045**. Threshold: at most 0.0050.",
-        "Terukur: MSE 2 citra = **93,1\N{NO-BREAK SPACE}%**. Ambang: lebih dari 90,0\N{NO-BREAK SPACE}%.",
+        "Terukur: MSE 2 citra = **93,1%**. Ambang: lebih dari 90,0%.",
         "Measured: MSE of 2 images = **21.3 dB**. Threshold: less than 20.0 dB.",
     ]
 

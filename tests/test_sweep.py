@@ -257,8 +257,8 @@ def test_a_page_without_a_finished_sweep_is_one_message(tmp_path):
 
 def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
     pages = sources.pages(sources.contents(["seeds", "latent_dim"]))
-    at = pages.index("09_sweep_seeds")
-    assert pages[at + 1] == "09_sweep_latent_dim" and "09_sweep" not in pages
+    at = pages.index("10_sweep_seeds")
+    assert pages[at + 1] == "10_sweep_latent_dim" and "10_sweep" not in pages
     assert pages[at - 1] == "08_denoising_and_robustness" and set(pages) - set(sources.pages()) == {*pages[at : at + 2]}
     assert "Sweeps" not in [part["caption"] for part in sources.contents()["parts"]]
 
@@ -269,7 +269,7 @@ def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env=outside_make())
     assert done.returncode == 0, done.stderr
     for lang, title in (("id", "Seberapa besar peran kebetulan?"), ("en", "How much is chance?")):
-        page = (tmp_path / "html" / lang / "09_sweep_seeds.html").read_text(encoding="utf-8")
+        page = (tmp_path / "html" / lang / "10_sweep_seeds.html").read_text(encoding="utf-8")
         assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
 
 

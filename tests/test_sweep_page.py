@@ -56,7 +56,7 @@ def made_up(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", KINDS)
 def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, run_cells, tmp_path, name, lang):
     folder = made_up(name, tmp_path)
-    told = run_cells(ROOT / "notebooks" / lang / "09_sweep.ipynb", run="runs/smoke", sweep=str(folder))
+    told = run_cells(ROOT / "notebooks" / lang / "10_sweep.ipynb", run="runs/smoke", sweep=str(folder))
     assert {v["key"]: v["holds"] for v in Run(folder).metrics["verdicts"]} == KINDS[name][1]
     assert ("titik" if lang == "id" else "points") in " ".join(told)
     assert "make sweep" in " ".join(told), "the sweep was made by another code"
@@ -64,7 +64,7 @@ def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, 
 
 def test_papermill_executes_the_page_of_a_sweep_and_nothing_else_is_printed(smoke_build, tmp_path):
     folder = made_up("crossed", tmp_path)
-    words = [sys.executable, "-m", "papermill", "notebooks/id/09_sweep.ipynb", folder / "page.ipynb", "-k", "python3"]
+    words = [sys.executable, "-m", "papermill", "notebooks/id/10_sweep.ipynb", folder / "page.ipynb", "-k", "python3"]
     words += ["-p", "run", "runs/smoke", "-p", "sweep", folder, "--no-progress-bar"]
     done = subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

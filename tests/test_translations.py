@@ -16,6 +16,7 @@ from translations import SyncError, begin, differences, sync
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["words", "hide-input"]}
+SOLUTION = FOLDED | {"tags": ["solution", "hide-cell"]}
 LANGUAGE = FOLDED | {"tags": ["words", "remove-cell"]}  # the cell that names the notebook's language
 COMPUTING = (ast.BinOp, ast.Compare, ast.BoolOp, ast.Lambda, ast.NamedExpr, ast.comprehension, ast.FunctionDef)
 COMPUTING += (ast.Import, ast.ImportFrom, ast.While, ast.AugAssign)
@@ -43,7 +44,8 @@ def test_the_notebooks_are_translations_of_each_other(name):
 def test_cells_are_folded_where_they_hold_words_alone(name, lang):
     cells = read(name, lang).cells
     for cell in cells:
-        expected = {"words": FOLDED, "parameters": {"tags": ["parameters"]}}.get(translations.kind(cell), {})
+        expected = {kind: {"tags": [kind]} for kind in ("parameters", "exercise")}
+        expected = (expected | {"words": FOLDED, "solution": SOLUTION}).get(translations.kind(cell), {})
         if cell.source == f'lang = "{lang}"':
             expected = LANGUAGE
         assert dict(cell.metadata) == expected, f"cell {cell.id}"

@@ -32,7 +32,7 @@ from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
 
 ROOT = BOOK.parent
-SWEEP = "09_sweep"  # the chapter that each sweep is told with
+SWEEP = "10_sweep"  # the chapter that each sweep is told with
 # What takes how long, in seconds, where nothing is known yet: measured on the full report, two cores and no GPU. What a
 # chapter computes for the first language is there for the next one, which takes no longer than a light one.
 USUAL = {"training": 1200, "edition": 45, "pdf": 60}

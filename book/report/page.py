@@ -7,6 +7,7 @@ import base64
 import inspect
 import io
 import operator
+from collections.abc import Callable
 from functools import cached_property
 
 import pandas as pd
@@ -19,6 +20,7 @@ from report.numbers import number
 from report.words import languages, say, word
 
 RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+OUTCOMES = {True: "holds", False: "fails", None: "undecided"}  # of a verdict: their terms
 
 
 class Page:
@@ -69,8 +71,8 @@ class Page:
         return number(value, self.lang, digits)
 
     def percent(self, share: float, digits: int = 1) -> str:
-        """A share in [0, 1] as percent: 93,1 % in Indonesian, 93.1% in English."""
-        return number(100 * share, self.lang, digits) + {"en": "%"}.get(self.lang, "\N{NO-BREAK SPACE}%")
+        """A share in [0, 1] as percent: 93,1% in Indonesian, 93.1% in English."""
+        return f"{number(100 * share, self.lang, digits)}%"
 
     def quantity(self, value: float, digits: int, unit: str = "") -> str:
         """A measurement with its unit; with "%" a share is written as percent, with "points" a difference of shares."""
@@ -136,24 +138,39 @@ class Page:
 
     # --- claims ------------------------------------------------------------------------------------------
 
-    def verdict(self, key: str, value: float, threshold: float | None = None, **facts) -> None:
+    def verdict(
+        self,
+        key: str,
+        value: float,
+        threshold: float | None = None,
+        interval: tuple[float, float] | None = None,
+        **facts,
+    ) -> None:
         """Hold `value` against the claim `key` of notebooks/claims.yml; show claim, measurement and outcome.
 
-        `threshold` is given where the claim says that it is computed, and only there. `facts` fill the places in
-        braces in the claim's texts; numbers are written as the language writes them. A measurement that is not a
-        number proves nothing. Raises `ClaimError` for a claim that the file does not have for this notebook.
+        `threshold` is given where the claim says that it is computed, and only there. `interval` holds the ends of
+        the 95% interval of a value that another sample of images would change: where the threshold lies between
+        them, the claim is not decided. `facts` fill the places in braces in the claim's texts; numbers are written as
+        the language writes them. A measurement that is not a number proves nothing. Raises `ClaimError` for a claim
+        that the file does not have for this notebook.
         """
         claim = claims.find(key, self.notebook)
         threshold = claim.limit(threshold)
         facts = {n: fact if isinstance(fact, str) else self.number(fact) for n, fact in facts.items()}
         holds = bool(RULES[claim.rule](value, threshold))
+        if interval and interval[0] < threshold < interval[1]:
+            holds = None
         shown, limit = (self.quantity(v, claim.digits, claim.unit) for v in (value, threshold))
-        title = f"{self._word('holds' if holds else 'fails')}: {say(claim.claim, self.lang).format(**facts)}"
-        body = f"{self._word('measured')}: {say(claim.measure, self.lang).format(**facts)} = **{shown}**. "
-        body += f"{self._word('threshold')}: {self._word(claim.rule)} {limit}."
+        title = f"{self._word(OUTCOMES[holds])}: {say(claim.claim, self.lang).format(**facts)}"
+        body = f"{self._word('measured')}: {say(claim.measure, self.lang).format(**facts)} = **{shown}**"
+        if interval:
+            low, high = (self.quantity(end, claim.digits, claim.unit) for end in interval)
+            body += f" ({self._word('interval').format(low=low, high=high)})"
+        body += f". {self._word('threshold')}: {self._word(claim.rule)} {limit}."
         self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
         self.verdicts.append(
             {"notebook": self.notebook, "key": key, "measured": float(value), "threshold": float(threshold)}
+            | ({"low": float(interval[0]), "high": float(interval[1])} if interval else {})
             | {"holds": holds, "facts": {self.lang: facts} if facts else {}}
         )
 
@@ -163,6 +180,19 @@ class Page:
         facts = next(iter(verdict["facts"].values()), {})  # where this language has told none: another's
         facts = verdict["facts"].get(self.lang, facts)
         return claim, *(say(texts, self.lang).format(**facts) for texts in (claim.claim, claim.measure))
+
+    # --- exercises ---------------------------------------------------------------------------------------
+
+    def check(self, solves: Callable[..., bool], answer, *evidence) -> None:
+        """Say whether `answer` is right: `solves(answer, *evidence)` tells; None is no answer yet.
+
+        An answer of another kind than is asked, a text for a number, is a wrong one, not an error.
+        """
+        try:
+            outcome = "unanswered" if answer is None else "right" if solves(answer, *evidence) else "wrong"
+        except (TypeError, ValueError, AttributeError, LookupError):
+            outcome = "wrong"
+        self._show("check", markdown=self._word(outcome), outcome=outcome)
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 
 from report.citations import to_myst
+from report.page import OUTCOMES
 from report.words import translator
 from stage.publish import shrink
 from stage.sources import BOOK
@@ -31,8 +32,8 @@ def myst(output, figures: Path) -> str:
         options = {"name": report["name"], "align": "center"}
         return directive("table", to_myst(one_line(report["caption"])), options, data["text/markdown"])
     if report["kind"] == "verdict":
-        look = "verdict-holds" if report["holds"] else "verdict-fails"
-        return directive("admonition", one_line(report["title"]), {"class": f"verdict {look}"}, report["body"])
+        look = f"verdict verdict-{OUTCOMES[report['holds']]}"
+        return directive("admonition", one_line(report["title"]), {"class": look}, report["body"])
     if report["kind"] == "live":
         return directive("raw", "html", {}, live(report))
     return to_myst(data["text/markdown"]) if report["kind"] in ("tell", "source") else ""

@@ -26,9 +26,9 @@ def languages() -> list[str]:
 def contents(sweeps: list[str] = ()) -> dict:
     """book/toc.yml, with a page for each of the sweeps; a part without a page is left out."""
     toc = read_yaml(BOOK / "toc.yml")
-    swept = [{"file": f"09_sweep_{name}"} for name in sweeps]
+    swept = [{"file": f"10_sweep_{name}"} for name in sweeps]
     for part in toc["parts"]:
-        found = [swept if chapter["file"] == "09_sweep" else [chapter] for chapter in part["chapters"]]
+        found = [swept if chapter["file"] == "10_sweep" else [chapter] for chapter in part["chapters"]]
         part["chapters"] = [chapter for some in found for chapter in some]
     return toc | {"parts": [part for part in toc["parts"] if part["chapters"]]}
 

@@ -1,0 +1,50 @@
+"""The exercises: open ones are unanswered, each solution is right, and a check tells wrong answers from right ones."""
+
+import numpy as np
+import pytest
+
+from report.page import Page
+from tests.conftest import ROOT
+from tests.test_notebooks import CHAPTERS
+
+EXERCISES = [path for path in CHAPTERS if path.stem[:2].isdigit()]
+
+
+def wrong(answer) -> list:
+    """Answers of the same kind that are not right: another number, another text, another order."""
+    if isinstance(answer, bool):
+        return [not answer]
+    if isinstance(answer, int | float | np.number):
+        return [answer + 1 + abs(answer), -answer - 1, 0.5 * answer - 1]
+    if isinstance(answer, str):
+        return [answer + "x", ""]
+    if isinstance(answer, np.ndarray):
+        return [answer + 1 + np.abs(answer).max(), answer[:-1], 0 * answer - 1]
+    if isinstance(answer, list | tuple):
+        return [answer[:-1], type(answer)([*answer, answer[0]]), type(answer)()]
+    return []  # a model, a function: the chapter's own wrong ones are below
+
+
+@pytest.mark.parametrize("source", EXERCISES, ids=lambda path: path.stem)
+def test_solutions_are_right_and_other_answers_are_not(smoke_build, run_cells, monkeypatch, source):
+    asked, check = [], Page.check
+
+    def record(page, solves, answer, *evidence):
+        asked.append((solves, answer, evidence))
+        check(page, solves, answer, *evidence)
+
+    monkeypatch.setattr(Page, "check", record)
+    run_cells(source, run=str(ROOT / "runs" / "smoke"))
+    opened, solved = ([(s, e) for s, answer, e in asked if (answer is None) is empty] for empty in (True, False))
+    assert 3 <= len(opened) <= 5, "each exercise begins unanswered"
+    assert [s for s, _ in opened] == [s for s, _ in solved], "and has one solution behind it"
+    for solves, answer, evidence in asked:
+        if answer is not None:
+            assert solves(answer, *evidence), solves.__name__
+            for other in wrong(answer):
+                with_it = False
+                try:
+                    with_it = bool(solves(other, *evidence))
+                except (TypeError, ValueError, AttributeError, LookupError):
+                    pass  # which the page tells as a wrong answer
+                assert not with_it, f"{solves.__name__} takes {other!r} for right"
