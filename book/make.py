@@ -125,9 +125,12 @@ def alone(folder: Path):
 def make(report: Report, verb: str, only: list[str]) -> None:
     """Make what `verb` needs, what is stale of it."""
     if verb == "pdf":
-        from paper.pdf import check_pango
+        from paper.fonts import check_characters, check_pango
 
         check_pango()
+        for lang in only or report.langs:
+            for path in (BOOK / "cover.yml", *sorted((BOOK / lang).glob("*.md"))):
+                check_characters(str(path), path.read_text(encoding="utf-8"))
     tasks.run(needed(report, verb, only), report.jobs)
 
 
