@@ -156,6 +156,16 @@ def test_the_code_of_a_notebook_is_what_it_imports_and_what_that_imports():
     assert {"training.py", "model.py", "data.py", "config.py"} <= trainer and "metrics.py" not in trainer
 
 
+def test_the_two_chapters_that_read_the_denoising_model_train_the_same_one_after_the_other(tmp_path):
+    report = Report(ROOT / "notebooks" / "params" / "smoke.yml", ("id", "en"), tmp_path)
+    after = {task.name: task.after for task in outputs.notebooks(report)}
+    assert "id/08_denoising" in after["id/09_robustness"]
+    assert {"en/08_denoising", "id/09_robustness"} <= set(after["en/09_robustness"])
+    chapters = [nbformat.read(ROOT / "notebooks" / "en" / f"{n}.ipynb", 4) for n in ("08_denoising", "09_robustness")]
+    asked = [[c.source for c in chapter.cells if "denoising_config = replace(" in c.source] for chapter in chapters]
+    assert len(asked[0]) == 1 and asked[0] == asked[1], "another setting would be another training"
+
+
 # --- a report carried over -------------------------------------------------------------------------------------
 
 

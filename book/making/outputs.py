@@ -38,7 +38,7 @@ SWEEP = "10_sweep"  # the chapter that each sweep is told with
 USUAL = {"training": 1200, "edition": 45, "pdf": 60}
 LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
 HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
-HEAVY |= {"07_feature_learning": 115, "08_denoising_and_robustness": 330}
+HEAVY |= {"07_feature_learning": 115, "08_denoising": 270, "09_robustness": 70}
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,8 @@ def notebooks(report: Report) -> list[Task]:
             after.append(f"{report.langs[0]}/{name}")
         if name == "explore" and "03_latent_projection" in names:
             after.append(f"{lang}/03_latent_projection")  # whose map it draws, and which takes long to compute
+        if name == "09_robustness" and "08_denoising" in names:
+            after.append(f"{lang}/08_denoising")  # whose second model it reads: two would not train it side by side
         found.append(notebook(report, lang, name, tuple(needs), tuple(after)))
     return sorted(found, key=lambda task: len(task.needs))
 

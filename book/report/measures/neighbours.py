@@ -1,4 +1,4 @@
-"""How neighbourhoods agree with each other and with the labels (chapters 03, 04, 06 and 08).
+"""How neighbourhoods agree with each other and with the labels (chapters 03, 04, 06 and 09).
 
 Points are (N, ...), flattened to rows; distances are Euclidean; bad input raises ValueError.
 """
