@@ -19,8 +19,7 @@ MEASURED = {  # value: its names in metrics.json, of which the first one that is
     "test_ssim": (("test_ssim",), 3, ""),
 }
 COUNTED = {"claims_failed": False, "claims_held": True, "claims_undecided": None}  # value: the outcome of its claims
-SET = ("batch_size", "epochs", "latent_dim", "learning_rate", "test_size", "train_size", "validation_size")
-SET += ("weight_decay",)
+SET = ("batch_size", "epochs", "latent_dim", "test_size", "train_size", "validation_size", "weight_decay")
 VALUES = (*MEASURED, *COUNTED, "claims_judged", *SET, "parameters", "schedule")
 
 
@@ -28,7 +27,7 @@ def findings(lang: str, run: dict, asked: set[str]) -> dict[str, str]:
     """Those of `VALUES` that are `asked` for; `BookError` for one that the run has not measured."""
     config, metrics = Config.from_dict(run["config"]), read_metrics(run["folder"])
     found = {}
-    for name in asked & set(VALUES):
+    for name in sorted(asked & set(VALUES)):
         if name in MEASURED:
             found[name] = measured(lang, run["folder"], metrics, name)
         elif name in SET:
