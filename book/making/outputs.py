@@ -28,6 +28,7 @@ from making.digests import (
 )
 from making.tasks import Digests, Task
 from report import claims
+from stage import findings
 from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
 
@@ -268,6 +269,7 @@ def edition(report: Report, lang: str) -> Task:
         return {
             "notebooks": digest([notebook_digest(report.executed(lang, name)) for name in names]),
             "run": run_digest(report.run),
+            "findings": digest(findings.told(read_json(report.run / "metrics.json"))),
             "pages": digest(*(part for path in files if path.is_file() for part in (path.name, path))),
             "words": digest(repr(subject.find(report.config.dataset))),
             "code": code_digest(with_imports(BOOK / "stage" / "edition.py")),

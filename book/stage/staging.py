@@ -24,7 +24,10 @@ from traitlets.config import Config as Settings
 from report.citations import to_myst
 from report.words import messages, translator
 from stage.colophon import citation_box, colophon, dataset, run_note
+from stage.findings import findings
+from stage.model import layers_table, strip
 from stage.myst import kind, myst, one_line
+from stage.prose import asked
 from stage.publish import card, citation, fit_picture
 from stage.sources import BOOK, BookError, title
 
@@ -71,6 +74,12 @@ def stage_edition(
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
     told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
+    wanted = asked([path for path in sources.values() if path.suffix == ".md"])
+    told |= findings(lang, run, wanted)
+    if "layers_table" in wanted:
+        told["layers_table"] = layers_table(lang, run)
+    if "strip" in wanted:
+        told["strip"] = strip(lang, run, source / "figures" / "strip")
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
 
@@ -193,7 +202,9 @@ def configuration(
         "navbar_persistent": [],
         "primary_sidebar_end": [],
         "footer_content_items": ["extra-footer.html"],
-        "extra_footer": tr("Every number and figure comes out of a notebook that ran; the colophon says with what."),
+        "extra_footer": tr(
+            "Measurements and figures were computed from one run; the colophon says which, and with what."
+        ),
         "search_bar_text": tr("Search this report"),
         "toc_title": tr("On this page"),
         "show_toc_level": 2,
