@@ -14,6 +14,7 @@ VALUES = [
     "config_table",
     "data_table",
     "dataset",
+    "glossary",
     "grid",
     "pixels",
     "run_table",
