@@ -27,23 +27,22 @@ dunia lain                          | domain lain
 kembaran(nya)?\b                    | yang seukuran; yang hanya berbeda *seed*
 \bnisbah                            | rasio
 \bketepatan                         | akurasi
-\baritmetika                        | ketelitian
+\Aaritmetika\Z                      | ketelitian
 \bringkasan                         | rangkuman
 \b(?:pa)?thread\b                   | utas
 \bEuclid\b                          | Euclides
 \bkelabu\b                          | abu-abu
 \bkeabuan\b                         | abu-abu
 \brun\b(?!s/)                       | proses; pelatihan
-halaman (?:berikut|sebelum)nya      | bab berikutnya; bab sebelumnya
+halaman (?:berikut|sebelum)nya(?!\Z) | bab berikutnya; bab sebelumnya
 halaman rekonstruksi                | bab Rekonstruksi
 citra asal                          | citra asli
 \bkalau\b                           | jika
 \b(?:apa)?bila\b                    | jika
 \bkita\b                            | kami (penulis); Anda (pembaca)
 \bpustaka\b(?<!daftar\spustaka)     | literatur
-\bjalan(?:nya)?\b                   | lintasan
-jalan pulang                        | arah balik
-\bpulang\b                          | balik
+\bjalan(?:nya)?\b(?!\spulang|\stengah) | lintasan
+\b(?:jalan )?pulang\b                | arah balik
 memegang varians                    | memuat varians
 kebingungan                         | konfusi
 \bselamat\b                         | bertahan
@@ -122,7 +121,7 @@ meet in one width                   | give the same output width
 \bclass(?:es)? trouser\b            | trousers
 \bhing(?:es?|ed|ing) on\b           | depend on
 \b(?:hold|holds|held|holding) (?:the |most |least )?variance\b | explain variance
-\bless the\b(?! \w+ the)            | minus
+\bless the\b(?<!the\sless\sthe)      | minus
 little up and down                  | little variation
 filled with black                   | filled with zeros
 \btenth (?:of )?white\b             | above 0.1
@@ -135,7 +134,7 @@ filled with black                   | filled with zeros
 FOREIGN = """
 encoder|decoder|seed|epoch|loss|batch|stride|padding|denoising|baseline|notebook|overfitting|bottleneck|linear probe
 weight decay|learning rate|perplexity|sweep|bootstrap|byte|one-cycle|feature map|heatmap|floating point|checkpoint
-dropout|pooling|noise|outlier|early stopping|mini-batch|autoencoder denoising|hold-out|software|hardware|benchmark
+dropout|pooling|noise|outlier|early stopping|mini-batch|hold-out|software|hardware|benchmark|codec|header
 """.strip().replace("\n", "|")
 UPRIGHT = "autoencoder|kernel"  # the report's own terms
 NAMES = r"Jupyter Notebooks?|Jupyter Book"
@@ -276,6 +275,9 @@ def test_a_text_speaks_as_a_native_reader_would(path):
         ("id", "Banyak dibahas dalam pustaka.", "Lihat daftar pustaka."),
         ("id", "Tersisa 16 angka.", "Angka tulisan tangan, 16 bilangan."),
         ("id", "## Ringkasan", "## Rangkuman"),
+        ("id", "Halaman berikutnya melatih model.", "Halaman berikutnya"),
+        ("id", "Jalan pulang.", "Arah balik; jalan tengah; berjalan."),
+        ("id", "Aritmetika", "Penyandian aritmetika."),
         ("id", "Proporsinya 50,2 %.", "Proporsinya 50,2%."),
         ("id", "Proporsinya **{}** %.", "Proporsinya **{}**."),
         ("id", "Nilainya 0,919 – 0,929.", "Nilainya 0,919–0,929; 3 − 1 = 2."),
@@ -291,6 +293,7 @@ def test_a_text_speaks_as_a_native_reader_would(path):
         ("id", "Sebuah *autoencoder*.", "Sebuah autoencoder: $loss$, [*loss*](https://a.b/loss 'loss')."),
         ("en", "The chapter before shows it.", "The previous chapter shows it, the one before this."),
         ("en", "A threshold that pays off.", "A threshold that is worth it."),
+        ("en", "The PSNR of one less the other.", "The less the method cares."),
         ("en", "Ten per cent of the images.", "Ten percent of the images."),
         ("en", "It is as loud as the greatest.", "It is as influential as the greatest."),
         ("en", "To peep at the labels.", "Speech is no use of labels."),

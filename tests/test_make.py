@@ -330,6 +330,7 @@ MISTAKES = {
     ),
     "a missing prose page": ("book/id/reflection.md", None, "reflection.md is missing"),
     "the contents": ("book/toc.yml", "parts: [", "toc.yml is not YAML"),
+    "a term in no language": ("book/glossary.yml", "loss: MSE", "glossary.yml: loss: found 'MSE'; needed is an entry"),
 }
 
 

@@ -28,7 +28,7 @@ from report.words import translator
 from stage.cover import is_placeholder, read_cover
 from stage.sources import BOOK, BookError, languages, pages
 
-UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
+UNNUMBERED = ("glossary", "bibliography", "colophon")  # what follows the chapters
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
 HIGHEST = 1.4  # a picture's height, in widths of the line
