@@ -47,7 +47,7 @@ memegang varians                    | memuat varians
 kebingungan                         | konfusi
 \bselamat\b                         | bertahan
 (?:[\d}]|\b(?:berapa|banyaknya|satu|semua|kedua|ketiga|deretan|sebaris)) angka\b | bilangan; nilai
-angka-angka                         | bilangan; nilai
+angka-angka\b(?!\sterakhir)           | bilangan; nilai
 angka rata-rata                     | nilai rata-rata
 \bbagian (?:anomali|citra asing|citra anomali|epoch|varians|energi|tetangga|kesalahan)\b | proporsi
 bagian yang sama rata               | pembagian yang sama rata
@@ -277,7 +277,7 @@ def test_a_text_speaks_as_a_native_reader_would(path):
         ("id", "## Ringkasan", "## Rangkuman"),
         ("id", "Halaman berikutnya melatih model.", "Halaman berikutnya"),
         ("id", "Jalan pulang.", "Arah balik; jalan tengah; berjalan."),
-        ("id", "Aritmetika", "Penyandian aritmetika."),
+        ("id", "Aritmetika", "Penyandian aritmetika; angka-angka terakhir."),
         ("id", "Proporsinya 50,2 %.", "Proporsinya 50,2%."),
         ("id", "Proporsinya **{}** %.", "Proporsinya **{}**."),
         ("id", "Nilainya 0,919 – 0,929.", "Nilainya 0,919–0,929; 3 − 1 = 2."),
