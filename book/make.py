@@ -16,6 +16,7 @@ from making.outputs import ROOT, Report
 from making.serve import opened, serve
 from making.tasks import Task
 from report import claims
+from stage import glossary
 from stage.cover import read_cover
 from stage.prose import check_cells, check_prose
 from stage.sources import BOOK, languages, pages, web_address
@@ -88,6 +89,7 @@ def check(report: Report) -> None:
     report.values  # noqa: B018, the profile
     check_names(report.config.dataset)
     claims.read()
+    glossary.read()
     known = pages(report.toc)
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)

@@ -211,7 +211,12 @@ def edit(path: Path) -> None:
     elif path.name == "smoke.yml":
         text = text.replace("epochs: 20", "epochs: 21")
     else:
-        text += {".py": "\nEDITED = True\n", ".md": "\nOne more sentence.\n", ".css": "\n/* edited */\n"}[path.suffix]
+        text += {
+            ".py": "\nEDITED = True\n",
+            ".md": "\nOne more sentence.\n",
+            ".css": "\n/* edited */\n",
+            ".yml": "\n# edited\n",
+        }[path.suffix]
     path.write_text(text, encoding="utf-8")
 
 
@@ -230,6 +235,7 @@ EVERYTHING = {name for name in EVERYTHING if not name.endswith(("/10_sweep", "/p
         ),
         ("book/en/reflection.md", {"edition en"}),
         ("book/assets/book.css", EDITIONS),
+        ("book/glossary.yml", EDITIONS),
         ("book/report/plots/style.py", EVERYTHING),
         (
             "book/explore/export.py",
@@ -340,6 +346,7 @@ MISTAKES = {
     ),
     "a missing prose page": ("book/id/reflection.md", None, "reflection.md is missing"),
     "the contents": ("book/toc.yml", "parts: [", "toc.yml is not YAML"),
+    "a term in no language": ("book/glossary.yml", "loss: MSE", "glossary.yml: loss: found 'MSE'; needed is an entry"),
 }
 
 

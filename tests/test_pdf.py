@@ -89,7 +89,7 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
         for heading in article.select("h1, h2, h3"):
             section += heading.name == "h2"
             label = {"h1": f"{number} ", "h2": f"{number}.{section} "}.get(heading.name, "")
-            if article.select(".citation") or article.select("#tab-versions"):  # bibliography, colophon
+            if article.select(".citation, #tab-versions, #term-encoder"):  # bibliography, colophon, glossary
                 label = ""
             found.append((int(heading.name[1]), label + " ".join(heading.get_text().split())))
     return found

@@ -265,7 +265,7 @@ def edition(report: Report, lang: str) -> Task:
     def made_from() -> Digests:
         folders = ("assets", "extension", "templates", "explore", lang, "locale")
         files = sorted(path for folder in folders for path in (BOOK / folder).rglob("*") if path.suffix != ".pyc")
-        files += [BOOK / file for file in ("toc.yml", "cover.yml", "references.bib")]
+        files += [BOOK / file for file in ("toc.yml", "cover.yml", "glossary.yml", "references.bib")]
         return {
             "notebooks": digest([notebook_digest(report.executed(lang, name)) for name in names]),
             "run": run_digest(report.run),

@@ -28,7 +28,7 @@ from report.words import translator
 from stage.cover import is_placeholder, read_cover
 from stage.sources import BOOK, BookError, languages, pages
 
-UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
+UNNUMBERED = ("glossary", "bibliography", "colophon")  # what follows the chapters
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
 HIGHEST = 1.4  # a picture's height, in widths of the line
 BRIEF = 16  # characters of a table's cell that stay on one line
@@ -208,7 +208,8 @@ def mend_link(link, name: str, numbers: dict[str, str], edition: Path, tr) -> No
     link["href"] = f"#{page}--{unquote(address.fragment)}" if address.fragment else f"#{page}"
     if re.fullmatch(r"\d\d", link.get_text()) or link.find_parent("th"):  # a notebook's number, or what stands for one
         link.string = numbers[page]  # on paper chapters count from the first
-    if page not in (name, "bibliography") and not link.find_parent("table"):
+    in_glossary = address.fragment.startswith("term-")  # the first place of each term: their pages would fill the text
+    if page not in (name, "bibliography") and not in_glossary and not link.find_parent("table"):
         before = "".join(sibling.get_text() for sibling in link.previous_siblings)
         link["class"] = "see-in-brackets" if before.count("(") > before.count(")") else "see"
         link["data-page"] = tr("p.")

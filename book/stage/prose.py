@@ -15,6 +15,7 @@ VALUES = [
     "config_table",
     "data_table",
     "dataset",
+    "glossary",
     "grid",
     "layers_table",
     "pixels",
