@@ -23,7 +23,8 @@ from traitlets.config import Config as Settings
 
 from report.citations import to_myst
 from report.words import messages, translator
-from stage.colophon import citation_box, colophon, dataset, run_note
+from stage.colophon import citation_box, claims_told, colophon, dataset, run_note
+from stage.history import claims_age, started
 from stage.myst import kind, myst, one_line
 from stage.publish import card, citation, fit_picture
 from stage.sources import BOOK, BookError, title
@@ -71,6 +72,7 @@ def stage_edition(
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
     told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
+    told["claims_age"] = claims_told(lang, run, claims_age(started(run)))
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
 
