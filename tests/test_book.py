@@ -1,6 +1,7 @@
 """Staging an edition: one language, no parameters, outputs as MyST; and one whole edition from made-up notebooks."""
 
 import base64
+import importlib
 import io
 import json
 import os
@@ -373,6 +374,21 @@ def _text(files):
 
 def _toc():
     return yaml.safe_load((sources.BOOK / "toc.yml").read_text(encoding="utf-8"))
+
+
+def test_the_bibliography_names_the_authors_by_whom_it_is_ordered_and_has_no_numbers(monkeypatch):
+    edition = importlib.import_module("book.extension.edition")  # which Jupyter Book finds by its folder
+    monkeypatch.setattr(edition, "_", str)
+    edition.speak_bibliography(None, None)
+    style = edition.pybtex.plugin.find_plugin("pybtex.style.formatting", "report")()
+    work = "@misc{a, title={T}, year={2016}, author={Guillaume Alain and Bengio, Yoshua and Jan van der Berg}}"
+    entry = next(iter(style.format_bibliography(edition.pybtex.database.parse_string(work, "bibtex"))))
+    assert entry.text.render_as("text") == "Alain, Guillaume; Bengio, Yoshua; van der Berg, Jan (2016). T."
+    nodes, page = edition.nodes, edition.nodes.document(None, None)
+    work = nodes.citation("", nodes.label("", "1"), nodes.paragraph("", "Alain"))
+    page += work
+    edition.unnumber(None, page, "bibliography")
+    assert page.astext() == "Alain"
 
 
 # --- one whole edition ---------------------------------------------------------------------------------------

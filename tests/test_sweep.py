@@ -196,7 +196,7 @@ def test_a_sweep_runs_its_points_once_reports_the_failed_one_and_goes_on(project
 def test_a_real_point_is_trained_and_one_with_too_many_widths_fails_alone(project):
     (project / "notebooks/en").symlink_to(ROOT / "notebooks/en")
     points = [dict(channels=[4, 8]), dict(channels=[4] * 5)]
-    metrics = ["validation_mse", "test_mse", "pca_test_mse", "knn_accuracy"]
+    metrics = ["validation_mse", "test_mse", "pca_clipped_test_mse", "knn_accuracy"]
     write(project, notebook="en/point.ipynb", grid=None, seeds=None, points=points, metrics=metrics)
     done = command("s", "--profile", "tiny", "--workers", 2)
     assert done.returncode == 1 and "1 of 2 points finished" in done.stdout

@@ -12,15 +12,23 @@ import pytest
 from cae_lib.run import Run
 from tests.conftest import ROOT
 
-WHOLE = dict(validation_mse=0.01, test_mse=0.01, pca_test_mse=0.02, knn_accuracy=0.8, pca_knn_accuracy=0.7)
+WHOLE = dict(validation_mse=0.01, test_mse=0.01, pca_clipped_test_mse=0.02, knn_accuracy=0.8, pca_knn_accuracy=0.7)
 KINDS = {  # a sweep's points, what they found, and the verdicts that its page must come to
     "latent_dim": (
-        [dict(latent_dim=d, seed=s, test_mse=0.1 / d, pca_test_mse=0.2 / d) for s in (1, 2) for d in (16, 4, 64)],
+        [
+            dict(latent_dim=d, seed=s, test_mse=0.1 / d, pca_clipped_test_mse=0.2 / d)
+            for s in (1, 2)
+            for d in (16, 4, 64)
+        ],
         dict(sweep_beats_pca=True, sweep_enough=True),
     ),
     "latent_dim_too_small": (
-        [dict(latent_dim=d, test_mse=0.3 / d, pca_test_mse=0.2 / d, knn_accuracy=d / 128) for d in (16, 64)],
+        [dict(latent_dim=d, test_mse=0.3 / d, pca_clipped_test_mse=0.2 / d, knn_accuracy=d / 128) for d in (16, 64)],
         dict(sweep_beats_pca=False, sweep_enough=False),
+    ),
+    "latent_dim_against_the_stronger_pca": (
+        [dict(latent_dim=d, test_mse=0.15 / d, pca_test_mse=0.2 / d, pca_clipped_test_mse=0.1 / d) for d in (16, 64)],
+        dict(sweep_beats_pca=False, sweep_enough=True),
     ),
     "seeds": ([dict(seed=s, test_mse=0.01 + s / 10_000) for s in range(4)], dict(sweep_chance=True)),
     "seeds_by_chance": ([dict(seed=s, test_mse=0.01 + s / 100) for s in range(4)], dict(sweep_chance=False)),
@@ -45,7 +53,7 @@ def made_up(name: str, folder: Path) -> Path:
     folder.mkdir()
     rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
     pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
-    measured = [k for k in rows[0] if k in WHOLE or k.endswith("auroc")]
+    measured = [k for k in rows[0] if k in WHOLE or k.startswith("pca_") or k.endswith("auroc")]
     varied = [k for k in points[0] if k not in measured]
     facts = dict(name=name, title={"en": "A title"}, profile="smoke", code="", failed={}, points=len(rows))
     (folder / "sweep.json").write_text(json.dumps(facts | dict(varied=varied, metrics=measured)), encoding="utf-8")

@@ -39,6 +39,7 @@ def setup(app):
     app.connect("config-inited", speak_bibliography)
     app.connect("doctree-read", name_rows)
     app.connect("doctree-read", keep_room)
+    app.connect("doctree-resolved", unnumber)
     app.add_transform(NameFiles)
     app.connect("html-page-context", mend_page, priority=900)  # after the theme
     languages["id"] = Indonesian
@@ -81,6 +82,7 @@ def visit_math_block(self, node):
 def speak_bibliography(app, config):
     """Author-year citations and a bibliography without a word of another language."""
     last = {"sep2": f" {_('and')} ", "last_sep": f", {_('and')} "}
+    persons = {"sep": "; ", "sep2": "; ", "last_sep": "; "}  # a comma parts last names from first names
     brackets = BracketStyle(left="(", right=")", sep="; ")
 
     class Citation(AuthorYearReferenceStyle):
@@ -93,12 +95,13 @@ def speak_bibliography(app, config):
 
     class Bibliography(Style):
         default_sorting_style = "author_year_title"
+        default_name_style = "lastfirst"  # by whose name the list is ordered: Hinton, Geoffrey
 
         def format_names(self, role, as_sentence=True):
-            return (sentence if as_sentence else join)[names(role, sep=", ", **last)]
+            return (sentence if as_sentence else join)[names(role, **persons)]
 
         def head(self, e):
-            return join[names("author", sep=", ", **last), " (", field("year"), ")."]
+            return join[names("author", **persons), " (", field("year"), ")."]
 
         def title(self, name="title"):
             return field(name)  # as typed: no change of case
@@ -134,6 +137,12 @@ def speak_bibliography(app, config):
 
     sphinxcontrib.bibtex.plugin.register_plugin("sphinxcontrib.bibtex.style.referencing", "report", Citation)
     pybtex.plugin.register_plugin("pybtex.style.formatting", "report", Bibliography)
+
+
+def unnumber(app, doctree, docname):
+    """The works stand in the order of their authors, by whom they are cited: nothing refers to a number."""
+    for label in [label for work in doctree.findall(nodes.citation) for label in work.findall(nodes.label)]:
+        label.parent.remove(label)
 
 
 # --- search and page -----------------------------------------------------------------------------------------

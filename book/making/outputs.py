@@ -29,6 +29,7 @@ from making.digests import (
 from making.tasks import Digests, Task
 from report import claims
 from stage import findings
+from stage.history import claims_age, started
 from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
 
@@ -275,6 +276,7 @@ def edition(report: Report, lang: str) -> Task:
             "code": code_digest(with_imports(BOOK / "stage" / "edition.py")),
             "versions": digest(ROOT / "constraints.txt", ROOT / "CITATION.cff"),
             "asked": digest(report.langs, report.base_url, report.sweeps),
+            "claims": claims_digest(report.run),
         }
 
     def make(digests: Digests) -> None:
@@ -286,6 +288,12 @@ def edition(report: Report, lang: str) -> Task:
     seconds = read_json(record).get("seconds") or USUAL["edition"]
     needs = tuple(f"{lang}/{name}" for name in names)
     return Task(f"edition {lang}", made_from, lambda: read_json(record).get("made_from", {}), make, seconds, needs)
+
+
+def claims_digest(run: Path) -> str:
+    """SHA-256 of what git says of the claims' age, which a page of prose may tell."""
+    facts = read_json(run / "provenance.json")
+    return digest(repr(claims_age(started({"provenance": facts})))) if facts.get("started") else ""
 
 
 def pdfs(report: Report, langs: tuple[str, ...]) -> list[Task]:

@@ -9,6 +9,7 @@ from cae_lib.config import FAMILY, Config
 from report.numbers import number
 from report.words import say, translator
 from stage.cover import read_cover
+from stage.history import CLAIMS, Age, Commit, started
 from stage.myst import directive
 from stage.publish import bibtex, citation, own_citation
 from stage.sources import BOOK, title, words_of
@@ -47,9 +48,8 @@ def dataset(lang: str, run: dict) -> dict[str, str]:
 def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
     """The tables that a page asks for by name, as {{ run_table }}; every value is the run's own."""
     tr, facts, config = translator(lang), run["provenance"], Config.from_dict(run["config"])
-    began = format_datetime(datetime.fromisoformat(facts["started"]), "d MMMM y, HH:mm (xxx)", locale=lang)
     about = {
-        "Training began": began,
+        "Training began": moment(lang, started(run)),
         "Training time": f"{number(sum(facts['epoch_seconds']), lang, 1)} s",
         "Seed": facts["seed"],
         "Device": facts["device"],
@@ -98,6 +98,56 @@ def colophon(lang: str, run: dict, executed: dict) -> dict[str, str]:
             times,
         ),
     }
+
+
+def claims_told(lang: str, run: dict, age: Age) -> str:
+    """Whether the claims are older than the run, or why that cannot be told, and what has changed since.
+
+    {{ claims_age }} on a page; every moment is told in the time zone of the training.
+    """
+    tr, began = translator(lang), started(run)
+
+    def named(commit: Commit) -> dict[str, str]:
+        made = commit.made.astimezone(began.tzinfo)
+        return {"commit": f"`{commit.name[:10]}`", "date": moment(lang, made), "began": moment(lang, began)}
+
+    if age.state == "older":
+        return tr(
+            "The claims, with their rules and thresholds, were set before the measurement: they are those of commit "
+            "{commit} of {date}, and the training began on {began}."
+        ).format(**named(age.last))
+    whys = {
+        "no git": tr("git is not installed where this book was made"),
+        "no repository": tr("the folder of the project is not in a git repository"),
+        "never committed": tr("the file `{file}` has never been committed"),
+        "uncommitted": tr("the file `{file}` has changes that are not committed"),
+        "newer": tr("the file `{file}` was changed by commit {commit} of {date}, and the training began on {began}"),
+    }
+    why = whys[age.state].format(file=CLAIMS, **(named(age.last) if age.last else {}))
+    told = [tr("Whether the thresholds were set before the measurement cannot be told here: {why}.").format(why=why)]
+    if age.last and not age.before:
+        told.append(tr("No commit of that file that is here is older than the training."))
+        if age.shallow:
+            told.append(tr("Older commits are missing from this copy; `git fetch --unshallow` brings them."))
+    elif age.before:
+        changed = {
+            tr("new, or with another rule or threshold"): age.judged,
+            tr("no longer made"): age.dropped,
+            tr("worded otherwise"): age.reworded,
+        }
+        listed = "; ".join(f"{what}: {', '.join(f'`{key}`' for key in keys)}" for what, keys in changed.items() if keys)
+        if listed:
+            compared = tr(
+                "Claims that differ from commit {commit} of {date}, which is older than the training: {listed}."
+            )
+            told.append(compared.format(listed=listed, **named(age.before)))
+        if listed and not age.judged:
+            told.append(tr("Rule and threshold of every claim are still those of that commit."))
+    return " ".join(told)
+
+
+def moment(lang: str, when: datetime) -> str:
+    return format_datetime(when, "d MMMM y, HH:mm (xxx)", locale=lang)
 
 
 def citation_box(lang: str, run: dict, base: str) -> str:

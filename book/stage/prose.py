@@ -12,6 +12,7 @@ from stage.sources import BOOK, BookError
 
 VALUES = [
     "citation",
+    "claims_age",
     "config_table",
     "data_table",
     "dataset",

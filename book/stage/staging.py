@@ -24,8 +24,9 @@ from traitlets.config import Config as Settings
 from report.citations import to_myst
 from report.words import messages, translator
 from stage import glossary
-from stage.colophon import citation_box, colophon, dataset, run_note
+from stage.colophon import citation_box, claims_told, colophon, dataset, run_note
 from stage.findings import findings
+from stage.history import claims_age, started
 from stage.model import layers_table, strip
 from stage.myst import kind, myst, one_line
 from stage.prose import asked
@@ -87,6 +88,7 @@ def stage_edition(
         told["layers_table"] = layers_table(lang, run)
     if "strip" in wanted:
         told["strip"] = strip(lang, run, source / "figures" / "strip")
+    told["claims_age"] = claims_told(lang, run, claims_age(started(run)))
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
 
