@@ -32,7 +32,7 @@ kembaran(nya)?\b                    | yang seukuran; yang hanya berbeda *seed*
 \b(?:pa)?thread\b                   | utas
 \bEuclid\b                          | Euclides
 \bkelabu\b                          | abu-abu
-\bkeabuan\b                         | abu-abu
+\bkeabuan\b(?<!tingkat\skeabuan)     | abu-abu
 \brun\b(?!s/)                       | proses; pelatihan
 halaman (?:berikut|sebelum)nya(?!\Z) | bab berikutnya; bab sebelumnya
 halaman rekonstruksi                | bab Rekonstruksi
@@ -40,7 +40,7 @@ citra asal                          | citra asli
 \bkalau\b                           | jika
 \b(?:apa)?bila\b                    | jika
 \bkita\b                            | kami (penulis); Anda (pembaca)
-\bpustaka\b(?<!daftar\spustaka)     | literatur
+\bpustaka\b(?<!daftar\spustaka)(?!\s(?:statistik|perangkat)) | literatur
 \bjalan(?:nya)?\b(?!\spulang|\stengah) | lintasan
 \b(?:jalan )?pulang\b                | arah balik
 memegang varians                    | memuat varians
@@ -50,7 +50,7 @@ kebingungan                         | konfusi
 angka-angka\b(?!\sterakhir)           | bilangan; nilai
 angka rata-rata                     | nilai rata-rata
 \bbagian (?:anomali|citra asing|citra anomali|epoch|varians|energi|tetangga|kesalahan)\b | proporsi
-bagian yang sama rata               | pembagian yang sama rata
+\bbagian yang sama rata             | pembagian yang sama rata
 tersedikit                          | paling sedikit
 peta bilangan                       | peta panas (*heatmap*)
 warna(?:nya)? terbalik              | hitam-putih terbalik
