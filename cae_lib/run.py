@@ -185,7 +185,8 @@ class Run:
             known = metrics.pop("verdicts", [])
             before = {v["key"]: v for v in known if v["notebook"] == notebook}
             found = [_merged(before.get(v["key"], {}), v) for v in verdicts]
-            others = [v for v in known if v["notebook"] != notebook]
+            keys = {verdict["key"] for verdict in verdicts}  # a claim that has moved here leaves its former notebook
+            others = [v for v in known if v["notebook"] != notebook and v["key"] not in keys]
             merged = sorted([*others, *found], key=lambda v: v["notebook"])
             numbers = dict(sorted({**metrics, **_settled(metrics, numbers)}.items()))
             self._write_json("metrics.json", {**numbers, "verdicts": merged})

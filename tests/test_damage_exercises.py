@@ -29,15 +29,13 @@ def images():
     return np.random.default_rng(0).random((6, 4, 4), dtype=np.float32)
 
 
-@pytest.mark.parametrize("check", [denoising.learned_noise, robustness.learned_shifts])
-def test_a_model_is_right_where_its_error_is_below_the_plain_ones(check, images):
+def test_a_model_is_right_where_its_error_is_below_the_plain_ones(images):
     models = {"plain": Blur(0.5).eval(), "denoising": Blur(0.9).eval()}
-    evidence = (images, images, models) if check is denoising.learned_noise else (images, models)
-    assert check(Blur(0.8).eval(), *evidence)
+    assert denoising.learned_noise(Blur(0.8).eval(), images, images, models)
     for wrong in (Blur(0.4).eval(), Blur(0.8).train(), models["plain"], models["denoising"]):
-        assert not check(wrong, *evidence)
+        assert not denoising.learned_noise(wrong, images, images, models)
     with pytest.raises(AttributeError):  # which the page tells as a wrong answer
-        check(0.9, *evidence)
+        denoising.learned_noise(0.9, images, images, models)
 
 
 def test_the_first_level_ahead_is_that_of_all_three_filters_or_none():
@@ -69,3 +67,11 @@ def test_shifted_labels_and_images_are_counted_and_measured(images):
     right = np.median([np.linalg.norm((step - images).reshape(6, -1), axis=1) / 2 for step in steps])
     assert robustness.moved_by_two(right, identity, images, np.full(6, 2.0))
     assert not robustness.moved_by_two(2 * right, identity, images, np.full(6, 2.0))
+
+
+def test_the_averaged_code_is_that_of_five_views():
+    pixels = SimpleNamespace(encode=lambda x: x.flatten(start_dim=1))
+    dot = np.zeros((1, 7, 7), dtype=np.float32)
+    dot[0, 3, 3] = 1  # averaged it is a cross of fifths; moved by one, three of its five leave and three come
+    assert robustness.averaged_code(np.sqrt(6) / 5 / np.sqrt(2), pixels, dot)
+    assert not robustness.averaged_code(1.0, pixels, dot)

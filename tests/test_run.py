@@ -305,6 +305,13 @@ def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
     }
 
 
+def test_the_verdict_of_a_claim_that_moved_to_another_notebook_replaces_the_former_one(tmp_path):
+    run = Run(tmp_path)
+    run.record("08", {}, [{"notebook": "08", "key": key} | NO_FACTS for key in "ab"])
+    run.record("09", {}, [{"notebook": "09", "key": "b"} | NO_FACTS])
+    assert [(v["notebook"], v["key"]) for v in run.metrics["verdicts"]] == [("08", "a"), ("09", "b")]
+
+
 def test_a_verdict_keeps_the_facts_that_it_was_told_in_each_language(tmp_path):
     run, verdict = Run(tmp_path), {"notebook": "06", "key": "a", "measured": 1.0, "holds": True}
     for facts in ({"id": {"who": "angka"}}, {"en": {"who": "digits"}}, {"id": {"who": "siluet"}}):
