@@ -44,7 +44,7 @@ def half_the_steps(answer, config: Config) -> bool:
 
 
 def absolute_error(answer, few_steps: Callable[[Callable], nn.Module], held_out: Tensor) -> bool:
-    """Asked: the mean absolute error on held_out (N, 1, n, n) of the model few_steps trains with it, within 0.2%."""
+    """Asked: the mean absolute error on held_out (N, 1, n, n) of the model few_steps trains with it, within 1%."""
     model = few_steps(F.l1_loss)
     with torch.inference_mode():
-        return math.isclose(answer, F.l1_loss(model(held_out), held_out).item(), rel_tol=0.002)
+        return math.isclose(answer, F.l1_loss(model(held_out), held_out).item(), rel_tol=0.01)
