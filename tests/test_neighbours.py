@@ -28,6 +28,7 @@ def test_purity_and_overlap_by_brute_force():
     z, labels = labelled_points(60)
     near = np.array([[j for j in order if j != i][:6] for i, order in enumerate(by_distance(z, z))])
     assert neighbours.knn_purity(z, labels, k=6) == pytest.approx(np.mean(labels[near] == labels[:, None]))
+    np.testing.assert_array_equal(neighbours.neighbour_labels(z, labels, k=6), labels[near])
     expected = np.full((5, 5), np.nan)  # class 4 has no points
     for i in range(4):
         expected[i] = [np.mean(labels[near[labels == i]] == j) for j in range(5)]
@@ -47,6 +48,8 @@ def test_neighbourhood_overlap_by_sets_of_brute_force_neighbours():
     found = neighbours.neighbourhood_overlap(views, k=6)
     np.testing.assert_allclose(found, expected)
     np.testing.assert_array_equal(np.diag(found), 1)
+    by_point = neighbours.shared_neighbours(views, k=6)
+    assert by_point[0, 2].tolist() == [len(p & q) / 6 for p, q in zip(near[0], near[2], strict=True)]
     assert 0 < found[0, 1] < 0.4  # of unrelated views: about 6 / 49
 
 

@@ -70,6 +70,8 @@ def test_spectrum_kept_in_one_band_is_the_energy_explained():  # Parseval: the t
     x, x_hat = noisy_pair()
     expected = 1 - np.square(x - x_hat).sum() / np.square(x).sum()
     np.testing.assert_allclose(reconstruction.spectrum_kept(x, x_hat, bands=1), [expected], rtol=1e-9)
+    each = reconstruction.band_energy(x, bands=4).sum(axis=1)
+    np.testing.assert_allclose(each, np.square(x).sum(axis=(1, 2)), rtol=1e-9)
 
 
 pixels = arrays(np.float64, (2, 8, 9), elements=st.floats(0, 1))
