@@ -54,11 +54,12 @@ def plot_lengths(curves, full, lang):
     """
     with canvas(3.8) as (figure, axes):
         axes.set(xscale="log", yscale="log", xlabel=word("latent_dim", lang), ylabel=word("mse", lang))
-        looks = zip((BLUE, ORANGE), "oD", ("top", "bottom"), strict=True)
-        for (name, (lengths, mse)), (colour, mark, at) in zip(curves.items(), looks, strict=True):
+        below, above = (dict(ha="right", va="top", xytext=(-4, -8)), dict(ha="left", va="bottom", xytext=(0, 8)))
+        looks = zip((BLUE, ORANGE), "oD", (below, above), (1, 0), strict=True)
+        for (name, (lengths, mse)), (colour, mark, place, at) in zip(curves.items(), looks, strict=True):
             axes.plot(lengths, mse, color=colour, marker=mark, markersize=6)
-            move = dict(xytext=(0, 10 if at == "bottom" else -10), textcoords="offset points")
-            axes.annotate(name, (lengths[0], mse[0]), color=colour, weight="bold", va=at, **move)
+            look = dict(color=colour, weight="bold", textcoords="offset points")
+            axes.annotate(name, (lengths[at], mse[at]), **look, **place)
         name, length, mse = full
         axes.plot(length, mse, "*", color=BLUE, markersize=14)
         place = dict(xytext=(-9, -4), textcoords="offset points", ha="right", va="top")
