@@ -123,7 +123,7 @@ def test_a_figure_has_twice_its_pixels_its_caption_and_its_alternative_text(monk
     assert metadata["image/png"] == {"width": 400, "height": 250, "alt": "Nothing."}
     assert data["text/plain"] == "Nothing."
     assert metadata["report"] == dict(kind="figure", name="fig-blank", caption="Blank.", alt="Nothing.")
-    assert caption["text/markdown"] == "*Blank.*" and caption_metadata == {"report": {"kind": "caption"}}
+    assert caption["text/markdown"] == "_Blank._" and caption_metadata == {"report": {"kind": "caption"}}
 
 
 def test_a_figure_is_the_same_bytes_each_time(shown):

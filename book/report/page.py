@@ -105,7 +105,7 @@ class Page:
             more={"image/png": {"width": width, "height": height, "alt": alt}},
             **dict(name=f"fig-{name}", caption=caption, alt=alt),
         )
-        self._show("caption", markdown=f"*{caption}*")
+        self._show("caption", markdown=f"_{caption}_")
 
     def table(
         self, table: pd.DataFrame, name: str, caption: str, columns: list[str] | None = None, digits: int | dict = 4
@@ -123,7 +123,7 @@ class Page:
             cells = (self._cell(v, digits, c) for v, c in zip(record, table.columns, strict=True))
             rows.append("| " + " | ".join(cells) + " |")
         self._show("table", markdown="\n".join(rows), name=f"tab-{name}", caption=caption)
-        self._show("caption", markdown=f"*{caption}*")
+        self._show("caption", markdown=f"_{caption}_")
 
     def _cell(self, value, digits, column) -> str:
         if isinstance(value, str):
