@@ -16,6 +16,7 @@ from making.outputs import ROOT, Report
 from making.serve import opened, serve
 from making.tasks import Task
 from report import claims
+from stage import glossary
 from stage.cover import read_cover
 from stage.prose import check_cells, check_prose
 from stage.sources import BOOK, languages, pages, web_address
@@ -88,6 +89,7 @@ def check(report: Report) -> None:
     report.values  # noqa: B018, the profile
     check_names(report.config.dataset)
     claims.read()
+    glossary.read()
     known = pages(report.toc)
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)
@@ -125,9 +127,12 @@ def alone(folder: Path):
 def make(report: Report, verb: str, only: list[str]) -> None:
     """Make what `verb` needs, what is stale of it."""
     if verb == "pdf":
-        from paper.pdf import check_pango
+        from paper.fonts import check_characters, check_pango
 
         check_pango()
+        for lang in only or report.langs:
+            for path in (BOOK / "cover.yml", *sorted((BOOK / lang).glob("*.md"))):
+                check_characters(str(path), path.read_text(encoding="utf-8"))
     tasks.run(needed(report, verb, only), report.jobs)
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from babel.messages.pofile import read_po
@@ -18,13 +19,15 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from cae_lib import data
 from cae_lib.config import Config
+from cae_lib.model import ConvAutoencoder, shape_walk
 from cae_lib.run import Run
 from cae_lib.training import train
-from stage import colophon, myst, sources, staging
+from stage import colophon, findings, model, myst, sources, staging
 from stage.edition import ABOUT, chooser
-from stage.prose import check_prose
-from tests.conftest import project_copy
+from stage.prose import VALUES, asked, check_prose
+from tests.conftest import TINY, project_copy
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = Config()
@@ -91,6 +94,26 @@ def make_run(folder: Path, state="finished", **values) -> Path:
     (folder / "provenance.json").write_text(json.dumps(facts), encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(Config(**values).to_dict()), encoding="utf-8")
     return folder
+
+
+METRICS = {"test_mse": 0.00447, "test_psnr": 23.4965, "test_ssim": 0.8433, "cae_bits_per_pixel": 0.34497}
+METRICS |= {"pca_test_mse": 0.01037, "pca_clipped_test_mse": 0.00984}
+METRICS |= {"knn_accuracy": 0.8847, "pca_knn_accuracy": 0.8587, "pixel_knn_accuracy": 0.8554}
+OUTCOMES = (True, True, True, False, None)
+
+
+def trained(folder: Path) -> Path:
+    """A run as a report leaves it: trained, for a moment, and measured."""
+    config = Config(**TINY)
+    train(config, data.load(config), Run(folder))
+    measure(folder)
+    return folder
+
+
+def measure(folder: Path, outcomes=OUTCOMES, **changed) -> None:
+    verdicts = [{"notebook": "01_training", "key": f"claim{i}", "holds": holds} for i, holds in enumerate(outcomes)]
+    found = {name: value for name, value in (METRICS | changed).items() if value is not None}
+    (folder / "metrics.json").write_text(json.dumps(found | {"verdicts": verdicts}), encoding="utf-8")
 
 
 def make_notebooks(folder: Path, lang: str) -> Path:
@@ -215,6 +238,91 @@ def test_colophon_reads_what_a_training_writes(tmp_path, tiny, tiny_data):
     assert tiny_data.sha256["synthetic"] in tables["data_table"]
 
 
+# --- what pages of prose say of the run --------------------------------------------------------------------------
+
+
+def test_findings_are_the_runs_own_in_the_languages_numbers(tmp_path):
+    run = sources.read_run(make_run(tmp_path, epochs=4))
+    measure(tmp_path)
+    found = findings.findings("id", run, {*VALUES})
+    assert set(found) == {*findings.VALUES} and all(found.values())
+    assert (found["test_mse"], found["test_psnr"], found["test_ssim"]) == ("0,00447", "23,50", "0,843")
+    assert (found["knn_accuracy"], found["parameters"], found["weight_decay"]) == ("88,47%", "123.456", "0,00001")
+    assert found["pca_test_mse"] == "0,00984", "PCA at its strongest"
+    counts = [found[f"claims_{what}"] for what in ("judged", "held", "failed", "undecided")]
+    assert counts == ["5", "3", "1", "1"] and found["epochs"] == "4"
+    measure(tmp_path, pca_clipped_test_mse=None)
+    assert findings.findings("en", run, {"pca_test_mse"}) == {"pca_test_mse": "0.01037"}
+
+
+def test_a_finding_that_the_run_lacks_is_told_where_a_page_asks_for_it(tmp_path):
+    run = sources.read_run(make_run(tmp_path))
+    with pytest.raises(sources.BookError, match=r"found no number 'test_mse'.* as \{\{ test_mse \}\}; `make report`"):
+        findings.findings("en", run, {"test_mse"})
+    measure(tmp_path, test_ssim=None)
+    with pytest.raises(sources.BookError, match="found no number 'test_ssim'"):
+        findings.findings("en", run, {"test_mse", "test_ssim"})
+    assert findings.findings("en", run, {"test_mse"}) == {"test_mse": "0.00447"}
+    (tmp_path / "metrics.json").write_text("{", encoding="utf-8")
+    with pytest.raises(sources.BookError, match="json is damaged"):
+        findings.findings("en", run, {"test_mse"})
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "plateau", "constant"])
+def test_every_schedule_is_told_in_both_languages(tmp_path, schedule):
+    run = sources.read_run(make_run(tmp_path, schedule=schedule))
+    english, indonesian = (findings.findings(lang, run, {"schedule"})["schedule"] for lang in ("en", "id"))
+    assert "0.001" in english and "0,001" in indonesian and english.split("0.001")[0] != indonesian.split("0,001")[0]
+    assert english.count("{cite}") == indonesian.count("{cite}") == (schedule in ("cosine", "one-cycle"))
+
+
+def test_what_a_page_can_say_makes_an_edition_another_and_nothing_else_does(tmp_path):
+    def told(**changed):
+        measure(tmp_path, **changed)
+        return findings.told(findings.read_metrics(tmp_path))
+
+    assert told(tsne_purity=0.5) == told() != told(test_mse=0.005)
+    assert told(outcomes=[*OUTCOMES, True]) != told() != told(outcomes=[*OUTCOMES[:-1], False])
+    assert findings.told({})["outcomes"] == []
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_the_abstract_is_short_and_no_number_of_it_is_typed(lang):
+    text = (sources.BOOK / lang / "introduction.md").read_text(encoding="utf-8")
+    abstract = re.search(r"\n## \w+\n\n(.*?)\n\n\{\{ strip \}\}", text, re.DOTALL)[1]
+    abstract = re.sub(r"\{\{ dataset \}\}", "dataset (author and author, year)", abstract)
+    assert len(re.sub(r"\{\{.*?\}\}", "number", abstract).split()) <= 150
+    assert not re.search(r"\d", abstract)
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_pages_ask_for_every_value_that_there_is_and_for_no_other(lang):
+    assert asked(sorted((sources.BOOK / lang).glob("*.md"))) == {*VALUES}
+
+
+def test_the_table_of_the_layers_has_every_layer_and_every_parameter_once():
+    table = model.layers_table("id", {"config": Config().to_dict()})
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    _, *rows, total = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    walk = shape_walk(ConvAutoencoder(Config()))
+    counts = [int(row[3].replace(".", "")) for row in (*rows, total)]
+    assert total[0] == "Jumlah" and sum(counts[:-1]) == counts[-1] == sum(layer.parameters for layer in walk)
+    assert [kind for row in rows for kind in re.findall(r"`(\w+)`", row[1])] == [layer.kind for layer in walk]
+    assert [row[0] for row in rows] == 3 * ["*Encoder*"] + 3 * ["*Decoder*"]
+    assert [" ".join(row[2].split()) for row in rows[1:4]] == ["64 × 7 × 7", "64", "64 × 7 × 7"]
+
+
+def test_the_strips_picture_is_the_images_on_paper_zero_in_white():
+    images = np.zeros((2, 3, 14, 14), np.float32)
+    images[1, 2] = 1
+    picture = model.side_by_side(images)
+    width, height = picture.size
+    assert width * 2 == height * 3 and width % 2 == height % 2 == 0 and width <= 2000
+    assert picture.getpixel((0, 0)) == (252, 251, 248)
+    assert picture.getpixel((width // 6, height // 4)) == (255, 255, 255)
+    assert picture.getpixel((5 * width // 6, 3 * height // 4)) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("state", ["unfinished", "failed", None])
 def test_an_unfinished_run_is_refused(tmp_path, state):
     with pytest.raises(sources.BookError, match=f"is {state}, not finished"):
@@ -325,7 +433,7 @@ def edition(tmp_path_factory):
     place = tmp_path_factory.mktemp("buku saya – édisi [1]")
     (place / "packages").mkdir()
     (place / "packages" / "id.py").write_text("bibliographic_fields = None", encoding="utf-8")
-    run, notebooks = make_run(place / "run", epochs=4), make_notebooks(place / "notebooks", "id")
+    run, notebooks = trained(place / "run"), make_notebooks(place / "notebooks", "id")
     nowhere, project = str(place / "packages" / "id.py"), project_copy(place / "project")
     write_reflection(project / "book" / "id")
     done = run_build("id", notebooks, run, place, project, HOME=nowhere, PYTHONPATH=str(place / "packages"))
@@ -337,15 +445,28 @@ def edition(tmp_path_factory):
 def test_a_page_shows_what_the_notebook_showed(edition):
     page = BeautifulSoup((edition / "id" / "01_training.html").read_text(encoding="utf-8"), "html.parser")
     article = page.article
-    assert page.html["lang"] == "id" and "Pelatihan singkat." in page.select_one(".run-note").text
+    assert page.html["lang"] == "id" and "Data sintetis." in page.select_one(".run-note").text
     assert article.select_one("figure img")["width"] == "4"
-    assert article.select_one("figcaption .caption-number").text.startswith("Gambar 2")
-    assert article.select_one("table .caption-number").text.startswith("Tabel 2")
+    assert article.select_one("figcaption .caption-number").text.startswith("Gambar 3"), "after the strip"
+    assert article.select_one("table .caption-number").text.startswith("Tabel 4"), "after those of the method"
     assert article.select_one("math")["alttext"] == r"\hat{x} = g(z)"
     assert len(article.select(".verdict-holds")) == len(article.select(".verdict-fails")) == 1
     assert "Tampilkan kode" in article.select_one("details summary").text
     assert "(Xiao dkk., 2017)" in article.text
     assert (edition / "id" / page.select_one("a.notebook-download")["href"]).is_file()
+
+
+def test_the_first_page_has_an_abstract_with_numbers_a_picture_and_a_way_in(edition):
+    page = BeautifulSoup((edition / "id" / "introduction.html").read_text(encoding="utf-8"), "html.parser").article
+    abstract = " ".join(page.select_one("section section > p").text.split())
+    assert "0,00447" in abstract and "88,47%" in abstract and "Dari 5 klaim" in abstract
+    (strip,) = page.select("figure")
+    assert strip.select_one(".caption-number").text.startswith("Gambar 1")
+    assert re.search(r"Dua baris berisi 10 citra.* terkecil pada \w.* \(0,\d{4}\), terbesar pada ", strip.img["alt"])
+    shown = tuple(2 * int(strip.img[side]) for side in ("width", "height"))
+    assert Image.open(edition / "id" / strip.img["src"]).size == shown
+    (way,) = page.select(".screen-only.way-in a")
+    assert way["href"] == "explore.html"
 
 
 def test_what_lies_beside_a_page_of_prose_is_published_with_it(edition):
@@ -416,7 +537,7 @@ def test_one_edition_alone_points_to_no_other(tmp_path):
 
 
 def test_a_warning_fails_the_edition_with_the_warning_alone(tmp_path):
-    run, notebooks = make_run(tmp_path / "run"), make_notebooks(tmp_path / "notebooks", "en")
+    run, notebooks = trained(tmp_path / "run"), make_notebooks(tmp_path / "notebooks", "en")
     broken = new_notebook(cells=[new_markdown_cell("# T\n\n{cite}`nobody1900` $\\foo{$")])
     nbformat.write(broken, notebooks / "en" / "01_training.ipynb")
     (tmp_path / "html" / "en").mkdir(parents=True)

@@ -86,8 +86,8 @@ def violations(tab, **options) -> list[str]:
     return [f"{rule['id']} ({rule['impact']}): {node['target']}" for rule in found for node in rule["nodes"]]
 
 
-# A page of each kind: figures and tables, what runs in the browser, prose, the search.
-KINDS = ["introduction", "02_reconstruction", "explore", "conclusion", "reflection", "search"]
+# A page of each kind: figures and tables, what runs in the browser, prose, the glossary, the search.
+KINDS = ["introduction", "02_reconstruction", "explore", "conclusion", "reflection", "glossary", "search"]
 
 
 @pytest.mark.parametrize(

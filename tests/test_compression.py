@@ -44,7 +44,9 @@ def test_rate_distortion_is_the_means_of_each_setting():
     np.testing.assert_allclose(found["mse"], [np.square(x - x_hat).mean(), 0])
     np.testing.assert_allclose(found["ssim"], [metrics.ssim_per_image(x, x_hat).mean(), 1])
     np.testing.assert_array_equal(found["x_hat"], [x_hat[:3], x[:3]])
-    np.testing.assert_array_equal(found["bits"][0], [[784] * 3, [0, 0, 784]])
+    np.testing.assert_array_equal(found["bits"], [bits, np.full((2, 4), 1568)])
+    np.testing.assert_allclose(found["errors"].mean(axis=1), found["mse"])
+    np.testing.assert_allclose(found["ssims"][0], metrics.ssim_per_image(x, x_hat))
 
 
 def test_read_off_is_exact_on_a_power_law_and_level_beyond_its_ends():

@@ -187,6 +187,7 @@ def opened(browser, smoke_build):
             tab.on("console", lambda told: tab.errors.append(told.text) if told.type == "error" else None)
             tab.goto(f"{home}{lang}/explore.html")
         tab = tabs[lang, home]
+        tab.locator("#explore").scroll_into_view_if_needed()
         tab.locator("#explore-map:not([aria-busy])").wait_for()
         tab.click("#explore-reset")
         return tab
@@ -236,6 +237,19 @@ def test_from_a_file_and_from_a_server_it_asks_nobody_else_and_nothing_fails(ope
         assert tab.errors == [] and len(tab.asked) > 10
         assert [url for url in tab.asked if not url.startswith(tab.home)] == []
         assert tab.locator(".explore-why").is_hidden() and tab.locator("#explore-app").is_visible()
+
+
+def test_on_a_phone_nothing_heavy_is_loaded_before_a_reader_comes_near(browser, smoke_build):
+    tab, asked = browser.new_page(viewport={"width": 360, "height": 640}), []
+    tab.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
+    tab.goto((smoke_build / "html" / "id" / "explore.html").as_uri(), wait_until="networkidle")
+    heavy = {"bokeh.min.js", "data.js", "decoder.js", "explore.js", "images.png"}
+    assert tab.evaluate("document.getElementById('explore').getBoundingClientRect().top") > 1240
+    assert not heavy & set(asked) and tab.locator(".explore-why").is_hidden()
+    tab.locator("#explore").scroll_into_view_if_needed()
+    tab.locator("#explore-map:not([aria-busy])").wait_for()
+    assert heavy <= set(asked)
+    tab.close()
 
 
 def test_the_page_draws_the_codes_of_the_test_images_and_codes_far_out_like_pytorch(tab, trained):

@@ -47,6 +47,10 @@ def place(tmp_path_factory):
         page = place / "book" / lang / "introduction.md"
         assert "/en/" in str(page) or page.read_text(encoding="utf-8").startswith("% untranslated")
         page.write_text(f"# {title}\n\nAn image from {{{{ dataset }}}}: {{{{ pixels }}}} numbers.\n", encoding="utf-8")
+        page = place / "book" / lang / "colophon.md"
+        page.write_text(
+            page.read_text(encoding="utf-8").replace("](method.md)", "](introduction.md)"), encoding="utf-8"
+        )
     catalogue = place / "book" / "locale" / "eo.po"
     with open(catalogue, "rb") as file:
         messages = read_po(file)

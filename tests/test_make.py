@@ -156,6 +156,16 @@ def test_the_code_of_a_notebook_is_what_it_imports_and_what_that_imports():
     assert {"training.py", "model.py", "data.py", "config.py"} <= trainer and "metrics.py" not in trainer
 
 
+def test_the_two_chapters_that_read_the_denoising_model_train_the_same_one_after_the_other(tmp_path):
+    report = Report(ROOT / "notebooks" / "params" / "smoke.yml", ("id", "en"), tmp_path)
+    after = {task.name: task.after for task in outputs.notebooks(report)}
+    assert "id/08_denoising" in after["id/09_robustness"]
+    assert {"en/08_denoising", "id/09_robustness"} <= set(after["en/09_robustness"])
+    chapters = [nbformat.read(ROOT / "notebooks" / "en" / f"{n}.ipynb", 4) for n in ("08_denoising", "09_robustness")]
+    asked = [[c.source for c in chapter.cells if "denoising_config = replace(" in c.source] for chapter in chapters]
+    assert len(asked[0]) == 1 and asked[0] == asked[1], "another setting would be another training"
+
+
 # --- a report carried over -------------------------------------------------------------------------------------
 
 
@@ -201,7 +211,12 @@ def edit(path: Path) -> None:
     elif path.name == "smoke.yml":
         text = text.replace("epochs: 20", "epochs: 21")
     else:
-        text += {".py": "\nEDITED = True\n", ".md": "\nOne more sentence.\n", ".css": "\n/* edited */\n"}[path.suffix]
+        text += {
+            ".py": "\nEDITED = True\n",
+            ".md": "\nOne more sentence.\n",
+            ".css": "\n/* edited */\n",
+            ".yml": "\n# edited\n",
+        }[path.suffix]
     path.write_text(text, encoding="utf-8")
 
 
@@ -220,6 +235,7 @@ EVERYTHING = {name for name in EVERYTHING if not name.endswith(("/10_sweep", "/p
         ),
         ("book/en/reflection.md", {"edition en"}),
         ("book/assets/book.css", EDITIONS),
+        ("book/glossary.yml", EDITIONS),
         ("book/report/plots/style.py", EVERYTHING),
         (
             "book/explore/export.py",
@@ -330,6 +346,7 @@ MISTAKES = {
     ),
     "a missing prose page": ("book/id/reflection.md", None, "reflection.md is missing"),
     "the contents": ("book/toc.yml", "parts: [", "toc.yml is not YAML"),
+    "a term in no language": ("book/glossary.yml", "loss: MSE", "glossary.yml: loss: found 'MSE'; needed is an entry"),
 }
 
 

@@ -333,6 +333,8 @@ sharp:
         (("0.75", "{id: dihitung}"), r"sharp: threshold: found \{'id': 'dihitung'\}; needed is a text in each"),
         (("0.75", "true"), r"sharp: threshold: found True; allowed is a number"),
         (("0.75", "0.75\n  unit: metre"), r"sharp: unit: found 'metre'; allowed are"),
+        (("0.75", "0.75\n  aside: 1"), r"sharp: aside: found 1; allowed are true and false"),
+        (("0.75", "0.75\n  aside: maybe"), r"sharp: aside: found 'maybe'; allowed are true and false"),
         (("sharp:", "- sharp:"), r"claims\.yml"),
         (("sharp:", "sharp: ["), r"is not YAML: "),
     ],
@@ -345,6 +347,12 @@ def test_a_mistake_in_the_claims_is_told_with_its_place(tmp_path, change, told):
     path.write_text(CLAIM.replace(*change), encoding="utf-8")
     with pytest.raises(ClaimError, match=told):
         claims.read(path)
+
+
+def test_a_claim_stands_aside_only_where_it_says_so(tmp_path):
+    path = tmp_path / "claims.yml"
+    path.write_text(CLAIM + CLAIM.replace("sharp:", "arc:") + "  aside: true\n", encoding="utf-8")
+    assert {key: claim.aside for key, claim in claims.read(path).items()} == {"sharp": False, "arc": True}
 
 
 def test_a_saved_page_replaces_its_own_earlier_verdicts_only(shown, monkeypatch, tmp_path):

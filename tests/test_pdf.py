@@ -16,7 +16,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from making.outputs import Report
-from paper import paging, pdf
+from paper import fonts, paging, pdf
 from stage import cover, sources
 from tests.conftest import outside_make
 
@@ -43,7 +43,7 @@ each_printed = pytest.mark.parametrize("lang", [pytest.param(x, marks=pytest.mar
 def printed(smoke_build, lang) -> Path:
     """The folder of the smoke report's PDFs, where that of `lang` is made (or found up to date) by make."""
     try:
-        pdf.check_pango()
+        fonts.check_pango()
     except sources.BookError as error:
         pytest.skip(str(error))
     if lang not in made:
@@ -89,7 +89,7 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
         for heading in article.select("h1, h2, h3"):
             section += heading.name == "h2"
             label = {"h1": f"{number} ", "h2": f"{number}.{section} "}.get(heading.name, "")
-            if article.select(".citation") or article.select("#tab-versions"):  # bibliography, colophon
+            if article.select(".citation, #tab-versions, #term-encoder"):  # bibliography, colophon, glossary
                 label = ""
             found.append((int(heading.name[1]), label + " ".join(heading.get_text().split())))
     return found
@@ -97,7 +97,7 @@ def headings(build_folder: Path, lang: str) -> list[tuple[int, str]]:
 
 def test_some_chapters_become_a_tagged_pdf_that_says_what_it_was_made_from(smoke_build, tmp_path):
     try:
-        pdf.check_pango()
+        fonts.check_pango()
     except sources.BookError as error:
         pytest.skip(str(error))
     document = pdf.assemble(
@@ -110,6 +110,8 @@ def test_some_chapters_become_a_tagged_pdf_that_says_what_it_was_made_from(smoke
     pdf.write_pdf(document, tmp_path / "some.pdf")
     found = PdfReader(tmp_path / "some.pdf")
     assert found.metadata["/madefrom"] == '{"edition": "e"}' and found.trailer["/Root"]["/Lang"] == "id"
+    xmp = found.xmp_metadata
+    assert xmp.dc_title["x-default"] == document.title.get_text()
     assert found.trailer["/Root"]["/MarkInfo"]["/Marked"] and "Daftar isi" in found.pages[1].extract_text()
     title = document.select_one(".chapter h1")["data-title"]
     assert any(title in page.extract_text() for page in found.pages[2:])
@@ -409,7 +411,7 @@ def test_a_picture_keeps_its_scale_fits_a_page_and_stands_on_white(tmp_path, nam
 
 def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
     try:
-        pdf.check_pango()
+        fonts.check_pango()
     except sources.BookError as error:
         pytest.skip(str(error))
     lines = pdf.entry("#introduction", '<span class="number">1</span>Introduction', "h1")
@@ -436,6 +438,18 @@ def test_an_entry_of_the_contents_is_an_item_of_a_list_with_one_link(tmp_path):
 
 
 # --- where it cannot be made ---------------------------------------------------------------------------------
+
+NOBODYS = chr(0x10FFFD)  # for private use: no font of letters has it
+
+
+def test_a_character_that_no_font_has_is_named_with_its_place_and_others_pass():
+    try:
+        fonts.check_pango()
+    except sources.BookError as error:
+        pytest.skip(str(error))
+    fonts.check_characters("cover", "Café Ğñ – ✓ x̂ \u200b\u00a0\n αβγ ∑ ‖x‖")
+    with pytest.raises(sources.BookError, match=r"^cover: found .* \(U\+10FFFD\), which no font .*; install a font"):
+        fonts.check_characters("cover", f"Budi {NOBODYS} Santoso")
 
 
 def test_without_pango_it_says_what_to_install(tmp_path):

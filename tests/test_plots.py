@@ -138,6 +138,13 @@ CASES = {  # "function" or "function: what is special"
         *(lang, "SSIM"),
         **dict(notes="2345678", scale="linear"),
     ),
+    "plot_lengths": lambda lang: plots.plot_lengths(
+        {
+            f"{word('autoencoder', lang)} ({word('train', lang)})": ([4, 16, 64, 256], [0.025, 0.012, 0.006, 0.005]),
+            word("pca", lang): (2 ** np.arange(9), np.geomspace(0.06, 0.002, 9)),
+        },
+        *((word("autoencoder", lang), 64, 0.0045), lang),
+    ),
     "plot_annotated": lambda lang: plots.plot_annotated(
         IMAGES[:3], np.full((3, 6), f"{number(0.5, lang)} bpp\nMSE {number(0.001, lang)}"), lang, ["original", *RATES]
     ),

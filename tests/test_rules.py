@@ -26,10 +26,18 @@ each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics")
 ORDER += ("execution", "grid", "sweep", "__main__")
+EXERCISES = ("data_and_model", "training", "reconstruction", "latent_projection", "interpolation", "compression")
+EXERCISES += ("anomaly_detection", "feature_learning", "denoising", "robustness", "__init__")
 # The measures stand first: they use nothing of the report's, so their folder is all that `Run.cached` has to know.
-REPORT = ("report.measures.neighbours", "report.measures.codes", "report.measures.anomalies")
+REPORT = (
+    "report.measures.intervals",
+    "report.measures.neighbours",
+    "report.measures.codes",
+    "report.measures.anomalies",
+)
 REPORT += ("report.measures.compression", "report.measures.paths", "report.measures.probes")
 REPORT += ("report.measures.reconstruction", "report.measures.__init__")
+REPORT += tuple(f"report.exercises.{name}" for name in EXERCISES)
 REPORT += ("report.words", "report.numbers", "report.citations", "report.claims", "report.page")
 REPORT += ("report.plots.style", "report.plots.images", "report.plots.model", "report.plots.training")
 REPORT += ("report.plots.errors", "report.plots.detection", "report.plots.compression", "report.plots.maps")

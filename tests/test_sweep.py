@@ -259,7 +259,7 @@ def test_the_book_has_a_page_for_each_sweep_and_no_part_without_one():
     pages = sources.pages(sources.contents(["seeds", "latent_dim"]))
     at = pages.index("10_sweep_seeds")
     assert pages[at + 1] == "10_sweep_latent_dim" and "10_sweep" not in pages
-    assert pages[at - 1] == "08_denoising_and_robustness" and set(pages) - set(sources.pages()) == {*pages[at : at + 2]}
+    assert pages[at - 1] == "09_robustness" and set(pages) - set(sources.pages()) == {*pages[at : at + 2]}
     assert "Sweeps" not in [part["caption"] for part in sources.contents()["parts"]]
 
 

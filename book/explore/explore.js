@@ -456,7 +456,6 @@ function startExplore(told, words) {
     redraw();
   }
 
-  document.getElementById("explore").classList.add("explore-runs");
   el("app").hidden = false;
   el("app").style.setProperty("--edge", edge / (3 * usual));
   el("app").style.setProperty("--usual", 1 / 3);

@@ -28,6 +28,7 @@ from making.digests import (
 )
 from making.tasks import Digests, Task
 from report import claims
+from stage import findings
 from stage.history import claims_age, started
 from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
@@ -39,7 +40,7 @@ SWEEP = "10_sweep"  # the chapter that each sweep is told with
 USUAL = {"training": 1200, "edition": 45, "pdf": 60}
 LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
 HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
-HEAVY |= {"07_feature_learning": 115, "08_denoising_and_robustness": 330}
+HEAVY |= {"07_feature_learning": 115, "08_denoising": 270, "09_robustness": 70}
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def notebooks(report: Report) -> list[Task]:
             after.append(f"{report.langs[0]}/{name}")
         if name == "explore" and "03_latent_projection" in names:
             after.append(f"{lang}/03_latent_projection")  # whose map it draws, and which takes long to compute
+        if name == "09_robustness" and "08_denoising" in names:
+            after.append(f"{lang}/08_denoising")  # whose second model it reads: two would not train it side by side
         found.append(notebook(report, lang, name, tuple(needs), tuple(after)))
     return sorted(found, key=lambda task: len(task.needs))
 
@@ -263,10 +266,11 @@ def edition(report: Report, lang: str) -> Task:
     def made_from() -> Digests:
         folders = ("assets", "extension", "templates", "explore", lang, "locale")
         files = sorted(path for folder in folders for path in (BOOK / folder).rglob("*") if path.suffix != ".pyc")
-        files += [BOOK / file for file in ("toc.yml", "cover.yml", "references.bib")]
+        files += [BOOK / file for file in ("toc.yml", "cover.yml", "glossary.yml", "references.bib")]
         return {
             "notebooks": digest([notebook_digest(report.executed(lang, name)) for name in names]),
             "run": run_digest(report.run),
+            "findings": digest(findings.told(read_json(report.run / "metrics.json"))),
             "pages": digest(*(part for path in files if path.is_file() for part in (path.name, path))),
             "words": digest(repr(subject.find(report.config.dataset))),
             "code": code_digest(with_imports(BOOK / "stage" / "edition.py")),

@@ -10,7 +10,7 @@ from itertools import pairwise
 NEXT_TO = 48  # pixels that a heading wants below it: two lines
 IDLE = 0.12  # share of a page that may stay empty
 SMALLER, SMALLEST = 0.88, 0.7  # a figure shrinks to fit: rather that much than moving, and at most that much
-SIZES, NEARLY_NOTHING = (1, 0.95, 0.9, 0.85), 0.16  # of a chapter's figures; of its last page
+SIZES, NEARLY_NOTHING = (1, 0.95, 0.9, 0.85, 0.8, 0.75), 0.2  # of a chapter's figures; of its last page
 SLACK = 16  # pixels that a figure must leave free, for what this reckoning does not see
 SHORT_TABLE = 16  # rows of a table that is not split
 

@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import matplotlib
 import numpy as np
 import pydyf
 import ziamath
@@ -23,20 +22,16 @@ from bs4 import BeautifulSoup, NavigableString
 from PIL import Image, ImageColor
 
 from paper import paging
+from paper.fonts import FONTS, check_characters
 from report.plots.style import PAPER
 from report.words import translator
 from stage.cover import is_placeholder, read_cover
 from stage.sources import BOOK, BookError, languages, pages
 
-UNNUMBERED = ("bibliography", "colophon")  # what follows the chapters
-FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # the same on every machine
+UNNUMBERED = ("glossary", "bibliography", "colophon")  # what follows the chapters
 FIGURE_WIDTH = 800  # pixels of a figure that fills the line; a narrower one keeps its scale
 HIGHEST = 1.4  # a picture's height, in widths of the line
 BRIEF = 16  # characters of a table's cell that stay on one line
-NO_PANGO = """WeasyPrint, which makes the PDF, needs the system's Pango and cannot load it. Install it:
-  Debian, Ubuntu   sudo apt-get install libpango-1.0-0 libpangoft2-1.0-0
-  macOS            brew install pango
-and `make pdf` again."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,6 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         document = assemble(args.html.resolve(), args.lang, read_cover(BOOK / "cover.yml", args.lang), args.made_from)
+        for part in document.select("section.cover, .chapter"):
+            check_characters(part.get("id", "cover"), part.get_text())
         write_pdf(document, args.pdf)
     except BookError as error:
         sys.exit(f"pdf: {error}")
@@ -211,7 +208,8 @@ def mend_link(link, name: str, numbers: dict[str, str], edition: Path, tr) -> No
     link["href"] = f"#{page}--{unquote(address.fragment)}" if address.fragment else f"#{page}"
     if re.fullmatch(r"\d\d", link.get_text()) or link.find_parent("th"):  # a notebook's number, or what stands for one
         link.string = numbers[page]  # on paper chapters count from the first
-    if page not in (name, "bibliography") and not link.find_parent("table"):
+    in_glossary = address.fragment.startswith("term-")  # the first place of each term: their pages would fill the text
+    if page not in (name, "bibliography") and not in_glossary and not link.find_parent("table"):
         before = "".join(sibling.get_text() for sibling in link.previous_siblings)
         link["class"] = "see-in-brackets" if before.count("(") > before.count(")") else "see"
         link["data-page"] = tr("p.")
@@ -283,14 +281,6 @@ def hang_lines(code, page: BeautifulSoup) -> None:
 # --- the PDF -------------------------------------------------------------------------------------------------
 
 
-def check_pango() -> None:
-    """`BookError` where the system lacks Pango."""
-    try:
-        import weasyprint  # noqa: F401
-    except OSError:
-        raise BookError(NO_PANGO) from None
-
-
 def write_pdf(document: BeautifulSoup, out: Path) -> None:
     """Lay `document` out, give its figures their places, and write it, whole or not at all."""
     from weasyprint import CSS, HTML
@@ -309,15 +299,19 @@ def write_pdf(document: BeautifulSoup, out: Path) -> None:
         paging.place(chapter, draft.pages[-1]._page_box.height)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
-    lay_out().write_pdf(temporary, pdf_tags=True, finisher=label_pages, custom_metadata=True)
+    lay_out().write_pdf(temporary, pdf_tags=True, finisher=finish, custom_metadata=True)
     temporary.replace(out)
 
 
-def label_pages(document, pdf) -> None:
-    """The viewer counts as the paper does: i, ii, … before the first chapter and 1, 2, … from it."""
+def finish(document, pdf) -> None:
+    """The viewer counts as the paper does: i, ii, … before the first chapter and 1, 2, … from it.
+
+    Title, author and language stand in an XMP packet too, where libraries and search engines look for them.
+    """
     first = next(i for i, page in enumerate(document.pages) if pages()[0] in page.anchors)
     styles = [0, pydyf.Dictionary({"S": "/r"}), first, pydyf.Dictionary({"S": "/D"})]
     pdf.catalog["PageLabels"] = pydyf.Dictionary({"Nums": pydyf.Array(styles)})
+    document.metadata.include_in_pdf(pdf, variant="ua", version=None, conformance=None, compress=False)
 
 
 if __name__ == "__main__":

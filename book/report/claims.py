@@ -12,6 +12,7 @@ from cae_lib.files import FileError, UserError, read_yaml
 PATH = Path(__file__).resolve().parents[2] / "notebooks" / "claims.yml"
 RULES = (">=", "<=", ">", "<")
 UNITS = ("", "%", "points", "dB", "MB")
+OPTIONAL = ("digits", "unit", "aside")  # the keys that a claim may leave out
 
 
 class ClaimError(UserError):
@@ -31,6 +32,7 @@ class Claim:
     why: dict[str, str]  # why this threshold
     digits: int = 3  # decimals that are shown
     unit: str = ""  # "%": shares are shown as percent; "points": differences of shares as percentage points
+    aside: bool = False  # judged in the chapter, but no part of the answer to the question that the chapter is about
 
     def limit(self, computed: float | None) -> float:
         """The threshold: the file's, or the one that the notebook has `computed`; `ClaimError` for both or neither."""
@@ -71,8 +73,8 @@ def _claim(path: Path, key: str, said) -> Claim:
         refuse(f"found {said!r}", f"allowed are the keys {', '.join(names)}")
     if unknown := [name for name in said if name not in names]:
         refuse(f"found the key {unknown[0]!r}", f"allowed are {', '.join(names)}")
-    if missing := [name for name in names if name not in said and name not in ("digits", "unit")]:
-        refuse(f"{missing[0]} is missing", f"needed are {', '.join(names[:-2])}")
+    if missing := [name for name in names if name not in said and name not in OPTIONAL]:
+        refuse(f"{missing[0]} is missing", f"needed are {', '.join(n for n in names if n not in OPTIONAL)}")
     texts = ["claim", "measure", "why", *(["threshold"] if isinstance(said["threshold"], dict) else [])]
     for name in texts:
         value = said[name]
@@ -85,4 +87,6 @@ def _claim(path: Path, key: str, said) -> Claim:
     for name, allowed in (("rule", RULES), ("unit", UNITS), ("digits", range(9))):
         if name in said and said[name] not in allowed:
             refuse(f"{name}: found {said[name]!r}", f"allowed are {', '.join(map(repr, allowed))}")
+    if not isinstance(said.get("aside", False), bool):
+        refuse(f"aside: found {said['aside']!r}", "allowed are true and false")
     return Claim(key, **said)

@@ -14,7 +14,7 @@ from stage.publish import robots, search_texts, sitemap, slim
 from stage.sources import BOOK, BookError, find_sources, pages, read_run, title
 from stage.staging import CARD_PAGE, stage_edition
 
-ABOUT = "A lab report in which every number was measured by a notebook that ran, and every claim was tested."
+ABOUT = "A lab report whose measurements were computed by notebooks, whose claims were each held against a threshold."
 
 
 def build_edition(

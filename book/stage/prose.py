@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
+from stage import findings
 from stage.publish import fit_picture
 from stage.sources import BOOK, BookError
 
@@ -15,12 +16,17 @@ VALUES = [
     "config_table",
     "data_table",
     "dataset",
+    "glossary",
     "grid",
+    "layers_table",
     "pixels",
     "run_table",
+    "strip",
     "times_table",
     "versions_table",
+    *findings.VALUES,
 ]
+VALUE = re.compile(r"\{\{\s*([^}]*?)\s*\}\}")
 TARGET = r"\(\s*(?:<(?P<whole>[^>\n]*)>|(?P<bare>[^)\n]*?))\s*(?:[\"'][^)\n]*)?\)"
 LINK = re.compile(rf"(?<!!)\[[^\]]*\]{TARGET}")
 PICTURE = re.compile(rf"!\[[^\]]*\]{TARGET}|<img\s[^>]*?src=([\"'])(?P<html>[^>]*?)\3[^>]*>")
@@ -54,7 +60,7 @@ def check_prose(path: Path, known: list[str]) -> None:
         for key in (key.strip() for key in found[1].split(",")):
             if key not in works:
                 refuse(found.start(), f"found the source {key!r}; allowed are those of book/references.bib")
-    for found in re.finditer(r"\{\{\s*([^}]*?)\s*\}\}", text):
+    for found in VALUE.finditer(text):
         if found[1] not in VALUES:
             refuse(found.start(), f"found the value {found[1]!r}; allowed are {', '.join(VALUES)}")
 
@@ -79,6 +85,11 @@ def check_prose(path: Path, known: list[str]) -> None:
             refuse(found.start(), f"found a link to {target!r}; allowed are the book's pages: {', '.join(known)}")
     if stray := stray_sign(LINK.sub(blank, PICTURE.sub(blank, bare))):
         refuse(*stray)
+
+
+def asked(pages: list[Path]) -> set[str]:
+    """The values that pages of prose ask for by name."""
+    return {name for path in pages for name in VALUE.findall(path.read_text(encoding="utf-8"))}
 
 
 def check_cells(path: Path) -> None:

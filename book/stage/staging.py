@@ -23,9 +23,13 @@ from traitlets.config import Config as Settings
 
 from report.citations import to_myst
 from report.words import messages, translator
+from stage import glossary
 from stage.colophon import citation_box, claims_told, colophon, dataset, run_note
+from stage.findings import findings
 from stage.history import claims_age, started
+from stage.model import layers_table, strip
 from stage.myst import kind, myst, one_line
+from stage.prose import asked
 from stage.publish import card, citation, fit_picture
 from stage.sources import BOOK, BookError, title
 
@@ -50,12 +54,15 @@ def stage_edition(
     stage_beside(BOOK / lang, source)
     shutil.copytree(BOOK / "assets", source / "_static", dirs_exist_ok=True)
     shutil.copy(BOOK / "references.bib", source)
+    terms = glossary.read() if glossary.PAGE in sources else {}
     executed, cards = {}, {}
     for name, path in sources.items():
         if path.suffix == ".ipynb":
             executed[name] = nbformat.read(path, as_version=4)
             nbformat.write(to_take_home(executed[name], lang, base), extra / path.name)
-            nbformat.write(stage_notebook(executed[name], source / "figures" / name), source / path.name)
+            staged = stage_notebook(executed[name], source / "figures" / name)
+            link_cells(staged, lang, terms)
+            nbformat.write(staged, source / path.name)
             for part in live_parts(executed[name]):
                 stage_live(part, run["folder"], stage / "extra" / part)
             if picture := first_figure(executed[name]):
@@ -64,7 +71,9 @@ def stage_edition(
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(card(base64.b64decode(picture.data["image/png"])))
         else:
-            shutil.copy(path, source)
+            text = path.read_text(encoding="utf-8")
+            text = text if name == glossary.PAGE else glossary.link_terms([text], lang, terms)[0]
+            (source / path.name).write_text(text, encoding="utf-8")
     cards = {name: cards.get(name, cards.get(CARD_PAGE)) for name in sources}
     tr = translator(lang)
     for part in toc["parts"]:
@@ -72,6 +81,13 @@ def stage_edition(
     compile_catalogue(lang, stage / "locale" / lang / "LC_MESSAGES")
     write_yaml(source / "_toc.yml", toc)
     told = colophon(lang, run, executed) | dataset(lang, run) | {"citation": citation_box(lang, run, base)}
+    told |= {"glossary": glossary.definitions(lang, terms)}
+    wanted = asked([path for path in sources.values() if path.suffix == ".md"])
+    told |= findings(lang, run, wanted)
+    if "layers_table" in wanted:
+        told["layers_table"] = layers_table(lang, run)
+    if "strip" in wanted:
+        told["strip"] = strip(lang, run, source / "figures" / "strip")
     told["claims_age"] = claims_told(lang, run, claims_age(started(run)))
     write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
     return stage
@@ -126,6 +142,13 @@ def stage_notebook(notebook, figures: Path):
                     cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
     notebook.cells = cells
     return notebook
+
+
+def link_cells(notebook, lang: str, terms: dict) -> None:
+    """In a staged notebook, the first place of each term becomes a link to the glossary."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell, text in zip(cells, glossary.link_terms([cell.source for cell in cells], lang, terms), strict=True):
+        cell.source = text
 
 
 def first_figure(notebook):
@@ -195,7 +218,9 @@ def configuration(
         "navbar_persistent": [],
         "primary_sidebar_end": [],
         "footer_content_items": ["extra-footer.html"],
-        "extra_footer": tr("Every number and figure comes out of a notebook that ran; the colophon says with what."),
+        "extra_footer": tr(
+            "Measurements and figures were computed from one run; the colophon says which, and with what."
+        ),
         "search_bar_text": tr("Search this report"),
         "toc_title": tr("On this page"),
         "show_toc_level": 2,

@@ -112,15 +112,16 @@ def code_length(train, symbols, levels):
 def rate_distortion(x, received, keep=0):
     """What images x (N, H, W) cost and how they arrive, in K settings: bpp (K, W), mse (K,) and ssim (K,), the means.
 
-    `received` yields (x_hat (N, H, W), bits (W, N)) for each setting, W being the ways to count the bits. Of the first
-    `keep` images it also gives x_hat (K, keep, H, W) and bits (K, W, keep).
+    `received` yields (x_hat (N, H, W), bits (W, N)) for each setting, W being the ways to count the bits. Also of each
+    image: bits (K, W, N), errors (K, N) and ssims (K, N); of the first `keep` images x_hat (K, keep, H, W).
     """
     rows = []
     for x_hat, bits in received:
-        bits = np.asarray(bits)
-        measured = bits.mean(axis=1) / x[0].size, mse_per_image(x, x_hat).mean(), ssim_per_image(x, x_hat).mean()
-        rows.append((*measured, x_hat[:keep], bits[:, :keep]))
-    return dict(zip(("bpp", "mse", "ssim", "x_hat", "bits"), map(np.array, zip(*rows, strict=True)), strict=True))
+        bits, errors, ssims = np.asarray(bits), mse_per_image(x, x_hat), ssim_per_image(x, x_hat)
+        means = bits.mean(axis=1) / x[0].size, errors.mean(), ssims.mean()
+        rows.append((*means, x_hat[:keep], bits, errors, ssims))
+    names = ("bpp", "mse", "ssim", "x_hat", "bits", "errors", "ssims")
+    return dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
 
 
 def read_off(x, y, at, left=None):

@@ -1,4 +1,4 @@
-"""How neighbourhoods agree with each other and with the labels (chapters 03, 04, 06 and 08).
+"""How neighbourhoods agree with each other and with the labels (chapters 03, 04, 06 and 09).
 
 Points are (N, ...), flattened to rows; distances are Euclidean; bad input raises ValueError.
 """
@@ -33,10 +33,14 @@ def neighbour_distance(reference, query, k=5):
     return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference).kneighbors(query)[0].mean(axis=1)
 
 
+def neighbour_labels(z, labels, k=10):
+    """The labels of each point's k nearest other points, nearest first: int64 (N, k)."""
+    return as_labels("labels", labels, z)[_other_neighbours("z", z, k)]
+
+
 def knn_purity(z, labels, k=10):
     """Mean share of the k nearest other points that have a point's own label, in [0, 1]; chance = Σ (class share)²."""
-    near, labels = _other_neighbours("z", z, k), as_labels("labels", labels, z)
-    return float((labels[near] == labels[:, None]).mean())
+    return float((neighbour_labels(z, labels, k) == np.asarray(labels)[:, None]).mean())
 
 
 def class_overlap(z, labels, k=10, classes=10):
@@ -59,10 +63,15 @@ def neighbourhood_overlap(views, k=10):
     In [0, 1], symmetric; 1 = the same neighbourhoods, by chance k / (N - 1). Q_NX(k) of Lee & Verleysen 2009. The V
     views are of the same N points, each in as many dimensions as it likes.
     """
+    return shared_neighbours(views, k).mean(axis=2)
+
+
+def shared_neighbours(views, k=10):
+    """The shares that `neighbourhood_overlap` takes the mean of, each point's own: (V, V, N), in [0, 1]."""
     near = [_other_neighbours("views", view, k) for view in views]
     found = sorted({len(rows) for rows in near})
     require(len(found) == 1, "views", f"sets of {found} points", "the same points, seen once and more")
-    return np.array([[(a[:, :, None] == b[:, None]).sum() / a.size for b in near] for a in near])
+    return np.array([[(a[:, :, None] == b[:, None]).sum(axis=(1, 2)) / k for b in near] for a in near])
 
 
 def trustworthiness(high, low, k=10):

@@ -47,16 +47,17 @@ def spectrum_kept(x, x_hat, bands=4):
     equal width in radial frequency, from 0 to .5 cycles per pixel; the last one, the texture, takes the corners too.
     """
     x, x_hat = as_images(x, x_hat)
-    height, width = x.shape[1:]
+    return _share_explained(band_energy(x - x_hat, bands).sum(axis=0), band_energy(x, bands).sum(axis=0))
+
+
+def band_energy(images, bands=4):
+    """Each image's energy in the frequency bands of `spectrum_kept`, from areas to detail: (N, bands), from 0 up."""
+    height, width = images.shape[1:]
     check_count("bands", bands, min(height, width))
     radius = np.hypot(np.arange(height)[:, None] / height, np.arange(width) / width)  # (H, W); 1 = .5 cycles per pixel
-    ring = np.minimum(radius * bands, bands - 1).astype(int).ravel()
-
-    def energy(images):
-        power = np.square(dctn(images, axes=(1, 2), norm="ortho")).sum(axis=0)
-        return np.bincount(ring, weights=power.ravel(), minlength=bands)
-
-    return _share_explained(energy(x - x_hat), energy(x))
+    ring = np.minimum(radius * bands, bands - 1).astype(int)
+    power = np.square(dctn(images, axes=(1, 2), norm="ortho"))
+    return np.stack([power[:, ring == band].sum(axis=1) for band in range(bands)], axis=1)
 
 
 def _share_explained(error, energy):

@@ -4,7 +4,7 @@ A term is a key of the catalogue, such as `mse`, which the figure says in its la
 notebooks write `plots.plot_roc(…)`.
 """
 
-from report.plots.compression import plot_rates
+from report.plots.compression import plot_lengths, plot_rates
 from report.plots.detection import plot_heat, plot_roc
 from report.plots.errors import plot_boxes, plot_class_errors, plot_error_histogram, plot_lines, plot_spectrum
 from report.plots.images import plot_annotated, plot_atlas, plot_images, plot_reconstructions, plot_retrieval

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
+from report.numbers import number
 from report.plots.style import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, RED, canvas, localise
 from report.words import word
 
@@ -42,5 +43,31 @@ def plot_rates(curves, lang, label, floors=None, lossless=None, notes=(), least=
             axis.set_major_locator(LogLocator(subs=range(1, 10) if notes else (1, 2, 5)))
             axis.set_minor_locator(NullLocator())
         localise(axes.xaxis, lang)
+        localise(axes.yaxis, lang)
+    return figure
+
+
+def plot_lengths(curves, full, lang):
+    """MSE over the code's length, both logarithmic: a method's name to (lengths (K,), mse (K,)).
+
+    `full` is one more point, with a star: its name, length and MSE.
+    """
+    with canvas(3.8) as (figure, axes):
+        axes.set(xscale="log", yscale="log", xlabel=word("latent_dim", lang), ylabel=word("mse", lang))
+        looks = zip((BLUE, ORANGE), "oD", ("top", "bottom"), strict=True)
+        for (name, (lengths, mse)), (colour, mark, at) in zip(curves.items(), looks, strict=True):
+            axes.plot(lengths, mse, color=colour, marker=mark, markersize=6)
+            move = dict(xytext=(0, 10 if at == "bottom" else -10), textcoords="offset points")
+            axes.annotate(name, (lengths[0], mse[0]), color=colour, weight="bold", va=at, **move)
+        name, length, mse = full
+        axes.plot(length, mse, "*", color=BLUE, markersize=14)
+        place = dict(xytext=(-9, -4), textcoords="offset points", ha="right", va="top")
+        axes.annotate(name, (length, mse), color=BLUE, weight="bold", **place)
+        ticks = next(reversed(curves.values()))[0]
+        axes.set_xticks(ticks, [number(length, lang) for length in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.08, y=0.15)
         localise(axes.yaxis, lang)
     return figure

@@ -51,7 +51,7 @@ def plot_convolution(image, kernel, result, lang, marks=((0, 0), (1, 1))):
             axes.spines[:].set_visible(False)
             for draw in (axes.hlines, axes.vlines):
                 draw(np.arange(side + 1) - 0.5, -0.5, side - 0.5, PAPER, linewidth=1.5)
-        for (i, j), colour in zip(marks, (BLUE, INK), strict=True):
+        for (i, j), colour in zip(marks, (BLUE, GREEN), strict=True):
             for axes, place, side in ((panels[0], (2 * j, 2 * i), 3), (panels[2], (j, i), 1)):
                 corner = (place[0] - 0.45, place[1] - 0.45)
                 look = dict(fill=False, edgecolor=colour, linewidth=3, zorder=4)

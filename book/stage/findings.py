@@ -1,0 +1,85 @@
+"""What a page of prose says of the run by name: what was measured, {{ test_mse }}, and what was set, {{ epochs }}."""
+
+import json
+from pathlib import Path
+
+from cae_lib.config import Config
+from report.numbers import number
+from report.words import translator
+from stage.sources import BookError
+
+MEASURED = {  # value: its names in metrics.json, of which the first one that is there counts; decimals, unit
+    "bits_per_pixel": (("cae_bits_per_pixel",), 3, ""),
+    "knn_accuracy": (("knn_accuracy",), 2, "%"),
+    "pca_knn_accuracy": (("pca_knn_accuracy",), 2, "%"),
+    "pca_test_mse": (("pca_clipped_test_mse", "pca_test_mse"), 5, ""),  # clipped, its error is never larger
+    "pixel_knn_accuracy": (("pixel_knn_accuracy",), 2, "%"),
+    "test_mse": (("test_mse",), 5, ""),
+    "test_psnr": (("test_psnr",), 2, ""),
+    "test_ssim": (("test_ssim",), 3, ""),
+}
+COUNTED = {"claims_failed": False, "claims_held": True, "claims_undecided": None}  # value: the outcome of its claims
+SET = ("batch_size", "epochs", "latent_dim", "test_size", "train_size", "validation_size", "weight_decay")
+VALUES = (*MEASURED, *COUNTED, "claims_judged", *SET, "parameters", "schedule")
+
+
+def findings(lang: str, run: dict, asked: set[str]) -> dict[str, str]:
+    """Those of `VALUES` that are `asked` for; `BookError` for one that the run has not measured."""
+    config, metrics = Config.from_dict(run["config"]), read_metrics(run["folder"])
+    found = {}
+    for name in sorted(asked & set(VALUES)):
+        if name in MEASURED:
+            found[name] = measured(lang, run["folder"], metrics, name)
+        elif name in SET:
+            found[name] = number(getattr(config, name), lang)
+        elif name == "parameters":
+            found[name] = number(run["provenance"]["parameters"], lang)
+        elif name == "schedule":
+            found[name] = schedule(lang, config)
+        else:
+            outcomes = [verdict["holds"] for verdict in metrics.get("verdicts", [])]
+            count = len(outcomes) if name == "claims_judged" else outcomes.count(COUNTED[name])
+            found[name] = number(count, lang)
+    return found
+
+
+def told(metrics: dict) -> dict:
+    """Of metrics.json, what a page of prose can say: where it changes, the edition is another."""
+    names = sorted({name for names, _, _ in MEASURED.values() for name in names})
+    outcomes = sorted((verdict["key"], repr(verdict["holds"])) for verdict in metrics.get("verdicts", []))
+    return {"measured": {name: metrics.get(name) for name in names}, "outcomes": outcomes}
+
+
+def read_metrics(folder: Path) -> dict:
+    """What the notebooks measured of the run; {} where none has, `BookError` for a damaged file."""
+    path = folder / "metrics.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise BookError(f"{path} is damaged ({error}); delete it and `make report` again") from None
+
+
+def measured(lang: str, folder: Path, metrics: dict, name: str) -> str:
+    names, digits, unit = MEASURED[name]
+    value = next((metrics[key] for key in names if key in metrics), None)
+    if value is None:
+        raise BookError(
+            f"{folder / 'metrics.json'}: found no number {names[-1]!r}, which a page of prose asks for as "
+            f"{{{{ {name} }}}}; `make report` measures it, or take it out of the page"
+        )
+    return f"{number(100 * value, lang, digits)}%" if unit == "%" else number(value, lang, digits)
+
+
+def schedule(lang: str, config: Config) -> str:
+    """What the learning rate does in the course of the training, as the end of a sentence."""
+    tr = translator(lang)
+    texts = {
+        "cosine": tr("falls from {rate} to 0 along half a period of a cosine") + " {{cite}}`loshchilov2017`",
+        "one-cycle": tr("rises to {rate} in the first quarter of the training, then falls to 0 along half a cosine")
+        + " {{cite}}`smith2019`",
+        "plateau": tr("begins at {rate} and is halved where the validation loss has not fallen for four epochs"),
+        "constant": tr("stays at {rate} throughout"),
+    }
+    return texts[config.schedule].format(rate=number(config.learning_rate, lang))
