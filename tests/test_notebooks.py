@@ -103,7 +103,10 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
             dict(key="texture", holds=None),
             dict(key="gone", holds=True),
         ]
-        told = dict(notebook="02_reconstruction", measured=loss, threshold=0.75, facts={})
+        limits = {key: claim.threshold for key, claim in claims.read().items()}
+        for verdict in verdicts:
+            verdict |= dict(threshold=limits.get(verdict["key"], 1.0))
+        told = dict(notebook="02_reconstruction", measured=loss, facts={})
         run.record("02_reconstruction", found, [told | verdict for verdict in verdicts])
     shutil.copytree(tmp_path / "runs" / "full", tmp_path / "alone" / "full")
     pages = []
