@@ -45,6 +45,7 @@ citra asal                          | citra asli
 \b(?:jalan )?pulang\b                | arah balik
 memegang varians                    | memuat varians
 kebingungan                         | konfusi
+\bselang\b                          | interval; rentang
 \bselamat\b                         | bertahan
 (?:[\d}]|\b(?:berapa|banyaknya|satu|semua|kedua|ketiga|deretan|sebaris)) angka\b | bilangan; nilai
 angka-angka\b(?!\sterakhir)           | bilangan; nilai
