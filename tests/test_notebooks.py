@@ -120,7 +120,7 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
     assert f"| {statistics.mean(mse):.6f} ±\N{NO-BREAK SPACE}{statistics.stdev(mse):.6f} | 3 |" in pages[0]
     assert f"| {statistics.mean(shares):.3f}% ±\N{NO-BREAK SPACE}{statistics.stdev(shares):.3f}% | 3 |" in pages[0]
     assert "this model (seed 42) and `runs` (seeds 43); `runs/sweeps/seeds` (seeds 44)" in pages[0]
-    assert "not the same with all: the reconstruction preserves outlines." in pages[0]
+    assert "not the same with all: the reconstruction preserves outlines" in pages[0]
     assert "0.00900 (PCA, clipped)" in pages[1] and "87.50% (raw pixels)" in pages[1], "the strongest opponent"
     assert "±" not in pages[1] and "One training only" in pages[1]
     assert "`make sweep SWEEP=seeds PROFILE=full`" in pages[1]
