@@ -145,7 +145,7 @@ def test_a_table_writes_its_numbers_in_the_language_and_escapes_its_bars(shown):
         "| c | 5 | – | 1,0 |",
     ]
     assert shown[0][1] == dict(kind="table", name="tab-errors", caption="Galat.")
-    assert shown[1][0]["text/markdown"] == "*Galat.*"
+    assert shown[1][0]["text/markdown"] == "_Galat._"
 
 
 def test_a_table_without_headings_has_its_own_and_a_wrong_number_of_them_is_told(shown):

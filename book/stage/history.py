@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
-from cae_lib.files import project_path
+from cae_lib.files import FileError, project_path, read_yaml
 
 CLAIMS = "notebooks/claims.yml"
 
@@ -99,11 +97,11 @@ def _git(root: Path, *argv: str) -> str:
 def _changes(former: str, file: Path) -> dict[str, tuple[str, ...]]:
     """The claims of `file` that differ from those in the text `former`; nothing where one of them cannot be read."""
     try:
-        then, now = yaml.safe_load(former), yaml.safe_load(file.read_text(encoding="utf-8"))
+        now, then = read_yaml(file), read_yaml(file, prepare=lambda _: former)
         judged = [key for key in now if key not in then or _judged(now[key]) != _judged(then[key])]
         reworded = [key for key in now if key not in judged and now[key] != then[key]]
         return {"judged": (*judged,), "reworded": (*reworded,), "dropped": tuple(key for key in then if key not in now)}
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+    except (FileError, TypeError, AttributeError):
         return {}
 
 
