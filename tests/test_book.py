@@ -167,6 +167,20 @@ def test_staging_leaves_the_executed_notebook_as_it_is(tmp_path):
     assert json.dumps(executed) == before
 
 
+def test_a_page_that_measures_nothing_folds_all_its_code(tmp_path):
+    cells = staging.stage_notebook(notebook(), tmp_path, fold=True).cells
+    assert {tuple(cell.metadata["tags"]) for cell in cells if cell.cell_type == "code" and cell.source} == {
+        ("hide-input",)
+    }
+
+
+@pytest.mark.parametrize(("lang", "prompt"), [("id", "Tampilkan jawaban"), ("en", "Show the solution")])
+def test_a_solution_is_folded_under_its_own_name(lang, prompt):
+    solution, other = code("answer = 2", tags=["solution", "hide-cell"]), code("show()", tags=["hide-input"])
+    staging.name_solutions(page := new_notebook(cells=[solution, other]), lang)
+    assert page.cells[0].metadata["mystnb"]["code_prompt_show"] == prompt and "mystnb" not in page.cells[1].metadata
+
+
 def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
     text = myst.myst(figure(alt="Line one\nline two"), tmp_path / "01")
     assert text.splitlines()[0] == "``````{figure} figures/01/fig-a.png"

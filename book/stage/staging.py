@@ -34,6 +34,7 @@ from stage.publish import card, citation, fit_picture
 from stage.sources import BOOK, BookError, title
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
+FOLDED = ("conclusion",)  # pages that measure nothing: their code only gathers what other pages measured
 NOT_SHOWN = {"parameters", "injected-parameters", "remove-cell"}
 PROSE_PAGE = re.compile(r"\]\(\.\./\.\./book/\w+/(\w+)\.md")  # as a notebook in its folder links to it
 CATALOGUES = ("sphinx", "booktheme", "togglebutton")  # the gettext domains of Sphinx, the theme and the extensions
@@ -60,8 +61,9 @@ def stage_edition(
         if path.suffix == ".ipynb":
             executed[name] = nbformat.read(path, as_version=4)
             nbformat.write(to_take_home(executed[name], lang, base), extra / path.name)
-            staged = stage_notebook(executed[name], source / "figures" / name)
+            staged = stage_notebook(executed[name], source / "figures" / name, fold=name in FOLDED)
             link_cells(staged, lang, terms)
+            name_solutions(staged, lang)
             nbformat.write(staged, source / path.name)
             for part in live_parts(executed[name]):
                 stage_live(part, run["folder"], stage / "extra" / part)
@@ -117,13 +119,18 @@ def to_take_home(notebook, lang: str, base: str):
     return notebook
 
 
-def stage_notebook(notebook, figures: Path):
-    """The executed notebook as the edition shows it: no parameters, citations and outputs as MyST."""
+def stage_notebook(notebook, figures: Path, fold: bool = False):
+    """The executed notebook as the edition shows it: no parameters, citations and outputs as MyST.
+
+    `fold`: whether all its code is folded away.
+    """
     notebook = copy.deepcopy(notebook)
     settings = Settings({"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": NOT_SHOWN}})
     notebook, _ = TagRemovePreprocessor(config=settings).preprocess(notebook, {})
     cells = []
     for cell in notebook.cells:
+        if fold and cell.cell_type == "code":
+            cell.metadata["tags"] = ["hide-input"]
         if cells and folded(cells[-1]) and folded(cell) and not cells[-1].outputs:
             cell.source = f"{cells.pop().source}\n\n{cell.source}"  # one button for code that shows nothing in between
         cells.append(cell)
@@ -142,6 +149,15 @@ def stage_notebook(notebook, figures: Path):
                     cells.append(new_code_cell("", outputs=list(group), metadata={"tags": ["remove-input"]}))
     notebook.cells = cells
     return notebook
+
+
+def name_solutions(notebook, lang: str) -> None:
+    """The solution of an exercise is folded under a name of its own."""
+    tr = translator(lang)
+    names = {"code_prompt_show": tr("Show the solution"), "code_prompt_hide": tr("Hide the solution")}
+    for cell in notebook.cells:
+        if "solution" in cell.metadata.get("tags", []):
+            cell.metadata["mystnb"] = names
 
 
 def link_cells(notebook, lang: str, terms: dict) -> None:
