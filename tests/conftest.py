@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import linecache
 import os
 import shutil
 import subprocess
@@ -133,7 +134,9 @@ def run_cells(monkeypatch):
         names = {}
         for cell in nbformat.read(notebook, 4).cells:
             if cell.cell_type == "code":
-                exec(compile(cell.source, f"{notebook}, cell {cell.id}", "exec"), names)
+                name = f"<{notebook.parent.name}/{notebook.name}, cell {cell.id}>"
+                linecache.cache[name] = (len(cell.source), None, cell.source.splitlines(True), name)  # for inspect
+                exec(compile(cell.source, name, "exec"), names)
                 names |= values if "parameters" in cell.metadata.get("tags", []) else {}
         return list(shown)
 

@@ -340,7 +340,7 @@ def test_random_codes_far_out_are_called_empty_and_reset_brings_everything_back(
     tab.keyboard.press("End")
     assert np.abs(near - before).max() > 0.05 and np.abs(drawn(tab) - near).max() > 0.05
     assert tab.inner_text("#explore-from") == "Random code, 3.0 × its own distance; moved along axis 1"
-    assert tab.inner_text("#explore-verdict") == "Empty here: nothing real is near."
+    assert tab.inner_text("#explore-verdict") == "Empty here: no real image is near."
     tab.click("#explore-reset")
     assert (drawn(tab) == before).all() and tab.inner_text("#explore-from") == told
     assert tab.locator("#explore-axis-1").input_value() == "0" and tab.errors == []
