@@ -1,7 +1,9 @@
 """The exercises: open ones are unanswered, each solution is right, and a check tells wrong answers from right ones."""
 
+import nbformat
 import numpy as np
 import pytest
+import translations
 
 from cae_lib.config import read_parameters
 from report.page import Page
@@ -26,6 +28,21 @@ def wrong(answer) -> list:
     return []  # a model, a function: the chapter's own wrong ones are below
 
 
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_in_the_executed_notebooks_each_exercise_is_unanswered_and_then_right(smoke_build, lang):
+    for source in EXERCISES:
+        cells = nbformat.read(smoke_build / "notebooks" / lang / source.name, 4).cells
+        kinds = [(translations.kind(cell), outcomes(cell)) for cell in cells if outcomes(cell)]
+        assert 3 <= len(kinds) // 2 <= 5
+        assert kinds == [("exercise", ["unanswered"]), ("solution", ["right"])] * (len(kinds) // 2), source.stem
+
+
+def outcomes(cell) -> list[str]:
+    reports = [output.get("metadata", {}).get("report", {}) for output in cell.get("outputs", [])]
+    return [report["outcome"] for report in reports if report.get("kind") == "check"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("source", EXERCISES, ids=lambda path: path.stem)
 def test_solutions_are_right_and_other_answers_are_not(smoke_build, run_cells, monkeypatch, source):
     asked, check = [], Page.check
@@ -35,9 +52,9 @@ def test_solutions_are_right_and_other_answers_are_not(smoke_build, run_cells, m
         check(page, solves, answer, *evidence)
 
     monkeypatch.setattr(Page, "check", record)
-    outcomes = []
+    told = []
     show = Page._show
-    monkeypatch.setattr(Page, "_show", lambda *a, **facts: (outcomes.append(facts.get("outcome")), show(*a, **facts)))
+    monkeypatch.setattr(Page, "_show", lambda *a, **facts: (told.append(facts.get("outcome")), show(*a, **facts)))
     run_cells(source, **read_parameters(ROOT / "notebooks" / "params" / "smoke.yml")[0])
     opened, solved = ([(s, e) for s, answer, e in asked if (answer is None) is empty] for empty in (True, False))
     assert 3 <= len(opened) <= 5, "each exercise begins unanswered"
@@ -48,4 +65,4 @@ def test_solutions_are_right_and_other_answers_are_not(smoke_build, run_cells, m
             assert solves(answer, *evidence), solves.__name__
             for other in wrong(answer):
                 check(page, solves, other, *evidence)
-                assert outcomes[-1] == "wrong", f"{solves.__name__} takes {other!r} for right"
+                assert told[-1] == "wrong", f"{solves.__name__} takes {other!r} for right"
