@@ -27,7 +27,7 @@ MAKERS = ("test_make", "test_notebooks", "test_pdf", "test_sweep_page")  # they 
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Tests run side by side, those with a fixture for their file together; so do those on the smoke report.
+    """Tests run side by side, those that share a fixture or a cache together; so do those on the smoke report.
 
     Of these, one worker has those that make something of it; those that only read it come last, when it is there, as
     a second worker would do nothing but wait for it.
@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config, log):
             file = nodeid.split("::")[0]
             text = (ROOT / file).read_text(encoding="utf-8")
             if "smoke_build" not in text:
-                return file if 'scope="module"' in text else nodeid
+                return file if 'scope="module"' in text or "@functools.cache" in text else nodeid
             return "makers" if Path(file).stem in MAKERS else f"readers: {file}"
 
         def _assign_work_unit(self, node):
