@@ -26,7 +26,15 @@ each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics")
 ORDER += ("execution", "grid", "sweep", "__main__")
-EXERCISES = ("data_and_model", "training", "reconstruction", "latent_projection", "interpolation", "compression")
+EXERCISES = (
+    "answers",
+    "data_and_model",
+    "training",
+    "reconstruction",
+    "latent_projection",
+    "interpolation",
+    "compression",
+)
 EXERCISES += ("anomaly_detection", "feature_learning", "denoising", "robustness", "__init__")
 # The measures stand first: they use nothing of the report's, so their folder is all that `Run.cached` has to know.
 REPORT = (

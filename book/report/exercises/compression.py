@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import entropy as entropy_of
 
 from cae_lib import metrics
+from report.exercises.answers import is_near
 
 
 def raw_to_code(answer, rate: float) -> bool:
@@ -22,7 +23,7 @@ def paid_off(answer, weights: int, others: int, saving: float) -> bool:
 def entropy(answer, symbols: np.ndarray) -> bool:
     """The entropy in bits of symbols (N,) by their own frequencies, to .005 (Shannon 1948)."""
     wanted = entropy_of(np.bincount(symbols), base=2)
-    return bool(abs(float(answer) - wanted) <= 0.005)
+    return is_near(answer, wanted, 0.005)
 
 
 def rounded(answer, codes: np.ndarray, width: float) -> bool:
@@ -43,4 +44,4 @@ def eight_numbers(answer, images: np.ndarray) -> bool:
 
 
 def _within(answer, wanted: float) -> bool:  # one percent
-    return bool(abs(float(answer) - wanted) <= 0.01 * abs(wanted))
+    return is_near(answer, wanted, 0.01 * abs(wanted))

@@ -1,10 +1,9 @@
 """Checks of the exercises of chapter 08: each tells a right answer from a wrong one, computed from the evidence."""
 
-from numbers import Real
-
 import numpy as np
 
 from cae_lib import metrics
+from report.exercises.answers import is_near
 
 INFORMED = ["tv", "nl_means", "wiener"]  # the filters that are told the level of the noise
 
@@ -15,23 +14,23 @@ def first_level_ahead(answer: float, psnr) -> bool:
     `psnr` is a data frame in dB: a level of noise a row, a method a column.
     """
     ahead = psnr.index[psnr["denoising"] > psnr[INFORMED].max(axis=1)]
-    return _is_near(answer, min(ahead, default=0), 1e-6)
+    return is_near(answer, min(ahead, default=0), 1e-6)
 
 
 def unclipped_psnr(answer: float, std: float) -> bool:
     """The PSNR in dB, to within 0.05, that noise of standard deviation `std` leaves where nothing is clipped."""
-    return _is_near(answer, float(metrics.psnr(std**2)), 0.05)
+    return is_near(answer, float(metrics.psnr(std**2)), 0.05)
 
 
 def axes_kept(answer: int, variance, std: float) -> bool:
     """How many axes, by their variance (D,), the Wiener filter keeps with a gain above one half at noise `std`."""
-    return _is_near(answer, int((np.asarray(variance) > std**2).sum()), 1e-6)
+    return is_near(answer, int((np.asarray(variance) > std**2).sum()), 1e-6)
 
 
 def best_blend(answer: float, x, noisy, denoised) -> bool:
     """The weight w, to within 0.01, whose w · denoised + (1 - w) · noisy is nearest to x by MSE; all are (N, n, n)."""
     direction, wanted = (np.asarray(images, dtype=np.float64) - noisy for images in (denoised, x))
-    return _is_near(answer, (direction * wanted).sum() / np.square(direction).sum(), 0.01)
+    return is_near(answer, (direction * wanted).sum() / np.square(direction).sum(), 0.01)
 
 
 def learned_noise(answer, x, noisy, models: dict) -> bool:
@@ -44,8 +43,3 @@ def learned_noise(answer, x, noisy, models: dict) -> bool:
     rebuilt = (metrics.decode(model, metrics.encode(model, noisy)) for model in (answer, models["plain"]))
     own, plain = (metrics.mse_per_image(x, x_hat).mean() for x_hat in rebuilt)
     return bool(own < plain)
-
-
-def _is_near(answer, right: float, tolerance: float) -> bool:
-    """Whether the answer is one number, not a truth value, and within the tolerance."""
-    return isinstance(answer, Real) and not isinstance(answer, bool) and bool(abs(answer - right) <= tolerance)

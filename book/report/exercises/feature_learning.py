@@ -5,6 +5,7 @@ import torch
 
 from cae_lib import metrics
 from cae_lib.model import ConvAutoencoder
+from report.exercises.answers import is_near
 
 
 def most_split(answer, shares) -> bool:
@@ -19,12 +20,12 @@ def paired_standard_error(answer, ours, theirs) -> bool:
     """The standard error of the mean difference of two classifiers' hits (N,), in percentage points, within 1%."""
     difference = np.asarray(ours, dtype=np.float64) - theirs
     wanted = 100 * difference.std() / np.sqrt(len(difference))
-    return bool(abs(float(answer) - wanted) <= 0.01 * wanted)
+    return is_near(answer, wanted, 0.01 * wanted)
 
 
 def one_neighbour(answer, train, train_labels, test, test_labels) -> bool:
     """The accuracy of k-NN with k = 1, in [0, 1], within 0.0005."""
-    return bool(abs(float(answer) - metrics.knn_accuracy(train, train_labels, test, test_labels, k=1)) < 0.0005)
+    return is_near(answer, metrics.knn_accuracy(train, train_labels, test, test_labels, k=1), 0.0005)
 
 
 def untrained_codes(answer, config, images, image_labels, test_images, test_labels) -> bool:
@@ -33,4 +34,4 @@ def untrained_codes(answer, config, images, image_labels, test_images, test_labe
         torch.manual_seed(0)
         model = ConvAutoencoder(config).eval()
     train, test = (metrics.encode(model, x) for x in (images, test_images))
-    return bool(abs(float(answer) - metrics.knn_accuracy(train, image_labels, test, test_labels, k=5)) < 0.005)
+    return is_near(answer, metrics.knn_accuracy(train, image_labels, test, test_labels, k=5), 0.005)

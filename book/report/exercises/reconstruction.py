@@ -3,13 +3,14 @@
 import numpy as np
 
 from cae_lib import metrics
+from report.exercises.answers import is_near, is_whole
 from report.measures.reconstruction import edge_energy_kept
 
 
 def largest_lead(answer, per_class) -> bool:
     """The label (a row of `per_class`) whose "psnr" is furthest above its "pca_psnr"."""
     leads = (per_class["psnr"] - per_class["pca_psnr"]).to_numpy()
-    return _whole(answer) and answer == per_class.index[leads.argmax()]
+    return is_whole(answer) and answer == per_class.index[leads.argmax()]
 
 
 def edges_after_a_shift(answer, originals, reconstructions) -> bool:
@@ -17,16 +18,14 @@ def edges_after_a_shift(answer, originals, reconstructions) -> bool:
 
     Either way; to three thousandths.
     """
-    if np.ndim(answer):
-        return False
     moved = (np.roll(reconstructions, step, axis=2) for step in (1, -1))
-    return any(_close(answer, share, share, 0.003) for share in (edge_energy_kept(originals, x).mean() for x in moved))
+    return any(is_near(answer, share, 0.003) for share in (edge_energy_kept(originals, x).mean() for x in moved))
 
 
 def components_needed(answer, dataset, errors) -> bool:
     """The smallest number of PCA's components whose unclipped MSE on the test images is at most the mean of errors."""
     target, pixels = np.mean(errors), dataset.test_images[0].numel()
-    if not _whole(answer) or not 1 <= answer <= pixels:
+    if not is_whole(answer) or not 1 <= answer <= pixels:
         return False
     pca = metrics.fit_pca(dataset, int(answer))
     x_hat = metrics.pca_reconstruct(pca, dataset.test_images)
@@ -43,12 +42,4 @@ def linear_error(answer, x, k) -> bool:
     """
     x = np.asarray(x, dtype=np.float64)
     least = np.square(np.linalg.svd(x, compute_uv=False)[k:]).sum() / x.size
-    return _close(answer, least, 1.02 * least, 1e-6 * np.square(x).mean())
-
-
-def _whole(answer) -> bool:
-    return isinstance(answer, int | np.integer) and not isinstance(answer, bool)
-
-
-def _close(answer, low, high, tolerance) -> bool:
-    return np.ndim(answer) == 0 and bool(low - tolerance <= float(answer) <= high + tolerance)
+    return is_near(answer, 1.01 * least, 0.01 * least + 1e-6 * np.square(x).mean())
