@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.threads import busy
 from cae_lib import data, machine, training
 from cae_lib.config import Config
 from cae_lib.files import read_yaml
@@ -161,6 +162,12 @@ def ours(steps: int) -> dict:
         }
 
 
+def beside(steps: int) -> dict:
+    """The same beside one process that only computes."""
+    with busy(1):
+        return ours(steps)
+
+
 def bare_step(config: Config, dataset: data.Dataset, steps: int) -> float:
     """Seconds for as many steps on one batch that lies ready: forward, backward, update."""
     device = machine.choose_device(config.device)
@@ -236,7 +243,7 @@ def main() -> None:
     if options.worker:
         return print(json.dumps(globals()[options.worker](options.steps)))
 
-    loops = ["textbook", *(n for n in ("lightning", "keras") if find_spec(n)), "ours", "sgemm", "quality"]
+    loops = ["textbook", *(n for n in ("lightning", "keras") if find_spec(n)), "ours", "beside", "sgemm", "quality"]
     found = {name: [] for name in loops}
     for turn in range(options.rounds):
         for name in loops:
@@ -257,6 +264,9 @@ def main() -> None:
         "textbook_images_per_s": old,
         "images_per_s": speed,
         "speed_ratio": speed / old,
+        "step_ms": 1000 * BATCH / speed,
+        "step_ratio_beside_one_busy_process": speed / median("beside", "images_per_s"),
+        "threads_chosen": found["ours"][0]["threads"],
         "share_of_sgemm": share / median("sgemm", "flops_per_s"),
         "sgemm_gflops": median("sgemm", "flops_per_s") / 1e9,
         "step_gflop": step_flops() / 1e9,
@@ -277,6 +287,8 @@ def main() -> None:
         shown = "–" if math.isnan(outside) else f"{outside:.0%}"
         print(f"{name:<12}{median(name, 'images_per_s'):>12.0f}{shown:>20}{median(name, 'memory_gb'):>7.2f} GB")
     print(f"ours / textbook: {speed / old:.1f} times the images per second")
+    slower = result["step_ratio_beside_one_busy_process"]
+    print(f"a step takes {result['step_ms']:.1f} ms, beside one busy process {slower:.2f} times as long")
     print(f"sgemm: {result['sgemm_gflops']:.0f} GFLOP/s; ours uses {result['share_of_sgemm']:.0%} of that rate")
     reached = "reached" if result["quality_reached"] else "NOT reached"
     print(f"test MSE {QUALITY}: {reached} ({result['test_mse']:.5f} at worst) in {result['seconds_to_quality']:.0f} s;")

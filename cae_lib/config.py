@@ -68,6 +68,7 @@ class Config:
         "auto computes in bfloat16 where the processor multiplies it natively",
         choices=("auto", "float32", "bfloat16"),
     )
+    threads: int = _p(0, "the processor's threads; 0 takes as many as are fastest, measured", low=0, high=1024)
 
     def __post_init__(self):
         for f in dataclasses.fields(self):

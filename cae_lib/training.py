@@ -23,6 +23,7 @@ from cae_lib.files import UserError
 from cae_lib.machine import choose_device, choose_layout, choose_precision, deterministic, provenance
 from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.run import Run, RunError, code_sha256
+from cae_lib.threads import Threads
 
 CODE = ("data", "machine", "model", "training")  # the modules that decide the weights
 SHAPES: dict[str, Callable[[float], float]] = {  # share of the learning rate after a share t of the training
@@ -65,7 +66,7 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
                 "parameters": sum(p.numel() for p in ConvAutoencoder(config).parameters()),
             }
             run.begin(config, facts)
-            told = ("device", "processor", "threads", "precision", "parameters")
+            told = ("device", "processor", "precision", "parameters")
             print("training:", ", ".join(f"{name} {facts[name]}" for name in told), file=sys.stderr)
             with deterministic(device):
                 fit(config, dataset, run, device, dtype, signals)
@@ -90,7 +91,8 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
         fused=device.type != "mps",
     )
     plateau = ReduceLROnPlateau(adam, factor=0.5, patience=3)
-    parts = dict(model=model, adam=adam, plateau=plateau)
+    threads = Threads(config, device, dtype)
+    parts = dict(model=model, adam=adam, plateau=plateau, threads=threads)
 
     images = dataset.train_images.to(device)  # (N, 1, n, n), uint8
     validation = dataset.validation_images.to(device)
@@ -100,12 +102,14 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
     total = config.epochs * steps
     running = torch.zeros((), device=device)  # squared error of this epoch
     done, best, history, seconds = resume(run, parts, running)
+    style = dict(total=total, initial=done, unit="step") | bar_style()
 
-    with tqdm(total=total, initial=done, unit="step", **bar_style()) as bar:
+    with threads.begun_at(done), tqdm(**style) as bar:
         for epoch in range(done // steps, config.epochs):
             start = time.perf_counter()
             model.train()
             batches = shuffled(len(images), config, epoch, device)
+            threads.mark()
             for batch in batches[done % steps :]:  # all, or what is left
                 set_learning_rate(adam, config, done / total)
                 x = images[batch].float().div_(255)  # (B, 1, n, n)
@@ -119,9 +123,10 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
                 running += loss.detach() * len(batch)
                 done += 1
                 bar.update()
+                threads.watch(done)
                 if signals:
                     break
-            seconds[-1] += time.perf_counter() - start
+            seconds[-1] = round(seconds[-1] + time.perf_counter() - start, 2)
 
             if done % steps == 0:  # the epoch is complete
                 row = dict(
@@ -147,7 +152,7 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
             run.save_checkpoint(state | dict(running=running))
             if signals and done < total:
                 raise Interrupted(run, epoch + 1, signals[0])
-    run.end("finished", epoch_seconds=[round(s, 2) for s in seconds[:-1]])
+    run.end("finished", epoch_seconds=seconds[:-1], **threads.facts)
 
 
 def resume(run: Run, parts: dict, running: Tensor) -> tuple[int, float, list[dict], list[float]]:

@@ -22,7 +22,7 @@ from cae_lib.model import ConvAutoencoder
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
-TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu")
+TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu", threads=1)
 MAKERS = ("test_make", "test_notebooks", "test_pdf", "test_sweep_page")  # they begin with the smoke report
 
 

@@ -24,7 +24,7 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics")
+ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "threads", "training", "metrics")
 ORDER += ("execution", "grid", "sweep", "__main__")
 EXERCISES = (
     "answers",
