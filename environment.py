@@ -8,10 +8,8 @@ one that is there, which is replaced only by a whole one, and only if this check
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-import venv
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -114,6 +112,9 @@ def locked(beside: Path):
 
 def make(folder: Path, place: Path, beside: Path) -> None:
     """Make the environment as beside/new, then exchange it with the one at `place`, which is whole until then."""
+    import shutil  # not above: every verb of make would wait for these two
+    import venv
+
     new, old = beside / "new", beside / "old"
     before = f"; {folder} is as it was before, but not what is asked for now" if place.exists() else ""
     say(f"making {folder}: 1.8 GB of packages, a few minutes, once")

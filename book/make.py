@@ -13,7 +13,6 @@ from cae_lib.files import FileBusy, UserError, lock
 from making import outputs, tasks
 from making.digests import read_json
 from making.outputs import ROOT, Report
-from making.serve import opened, serve
 from making.tasks import Task
 from report import claims
 from stage import glossary
@@ -50,11 +49,14 @@ def main(argv: list[str] | None = None) -> int:
         check(report)
         if options.plan:
             return plan(report, options.verb, options.edition.split())
-        server = opened(report.folder / "html", options.port) if options.verb == "serve" else None
+        if options.verb == "serve":
+            from making.serve import opened, serve
+
+            server = opened(report.folder / "html", options.port)
         with alone(report.folder):
             make(report, options.verb, options.edition.split())
         close(report, options.verb)
-        if server:
+        if options.verb == "serve":
             serve(server)
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

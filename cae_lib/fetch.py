@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -98,6 +97,8 @@ def sources(
 @contextmanager
 def download(url: str) -> Iterator[Path]:
     """The four packed files of a mirror, in a temporary folder."""
+    import urllib.request  # takes as long as everything else that `make` imports
+
     with tempfile.TemporaryDirectory() as temporary:
         for name in FILES:
             print(f"downloading {url}{name}.gz", flush=True)

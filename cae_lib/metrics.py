@@ -5,6 +5,9 @@ Images x (originals, in [0, 1]) and x_hat (reconstructions, which may overshoot 
 Distances are Euclidean. Bad input raises ValueError.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from scipy.linalg import convolution_matrix
@@ -39,12 +42,7 @@ def decode(model: ConvAutoencoder, z: np.ndarray) -> np.ndarray:
 
 def codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
     """Codes of the three splits: train, validation, test, each (N, latent_dim); computed once, kept in latents.npz."""
-
-    def compute():
-        model = run.model()
-        return {name: encode(model, images) for name, images in _splits(dataset)}
-
-    return run.cached("latents", compute, data=dataset.sha256)
+    return _of_splits(run, "latents", dataset, lambda: partial(encode, run.model()))
 
 
 def fit_pca(dataset: Dataset, components: int) -> PCA:
@@ -61,12 +59,7 @@ def pca_codes(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
     Computed once, kept in pca_codes.npz.
     """
-
-    def compute():
-        pca = fit_pca(dataset, run.config.latent_dim)
-        return {name: pca_encode(pca, images) for name, images in _splits(dataset)}
-
-    return run.cached("pca_codes", compute, data=dataset.sha256)
+    return _of_splits(run, "pca_codes", dataset, lambda: partial(pca_encode, fit_pca(dataset, run.config.latent_dim)))
 
 
 def pca_encode(pca: PCA, images: Tensor | np.ndarray) -> np.ndarray:
@@ -87,8 +80,14 @@ def _flat(images: Tensor | np.ndarray) -> np.ndarray:  # float32 (N, n * n)
     return _floats(images).reshape(len(images), -1)
 
 
-def _splits(dataset: Dataset):
-    return [(name, getattr(dataset, f"{name}_images")) for name in ("train", "validation", "test")]
+def _of_splits(run: Run, name: str, dataset: Dataset, fitted: Callable[[], Callable]) -> dict[str, np.ndarray]:
+    """What `fitted()`, an encoder, makes of each split's images: computed once, kept in NAME.npz of the run."""
+
+    def compute():
+        encoder = fitted()
+        return {part: encoder(getattr(dataset, f"{part}_images")) for part in ("train", "validation", "test")}
+
+    return run.cached(name, compute, data=dataset.sha256)
 
 
 def mse_per_image(x, x_hat):

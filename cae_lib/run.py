@@ -9,9 +9,8 @@ import hashlib
 import io
 import itertools
 import json
-import math
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,26 +96,6 @@ class Run:
             found.append("data: the dataset's content has changed")
         return found
 
-    def seed_replicas(self, *names: str) -> list["Run"]:
-        """This run first, then one finished run for each other seed: all else is the same, and metrics hold `names`.
-
-        Looked for in the folder that this run lies in, and as deep below it as the points of a sweep lie.
-        """
-
-        def made_from(run):
-            facts = run.provenance
-            return {**run._json("config.json"), "seed": None}, facts["code_sha256"], facts["data_sha256"]
-
-        runs, home = {self.config.seed: self}, self.path.parent
-        for depth in ("*", "*/*", "*/*/*"):
-            for path in sorted(home.glob(f"{depth}/provenance.json")):
-                other = Run(path.parent)
-                with suppress(RunError, KeyError):  # a damaged one is nobody's replica
-                    same = other.state == "finished" and made_from(other) == made_from(self)
-                    if same and other.metrics.keys() >= {*names} and ".stale-" not in str(path.relative_to(home)):
-                        runs.setdefault(other.config.seed, other)
-        return list(runs.values())
-
     # --- what a training writes --------------------------------------------------------------------------
 
     @contextmanager
@@ -178,19 +157,6 @@ class Run:
 
     # --- what the notebooks add --------------------------------------------------------------------------
 
-    def record(self, notebook: str, numbers: dict, verdicts: list[dict]) -> None:
-        """Merge one notebook's top-level numbers and its verdicts (replacing its earlier ones) into metrics.json."""
-        with lock(self.path / "metrics.lock", wait=True):  # notebooks may run side by side
-            metrics = self.metrics
-            known = metrics.pop("verdicts", [])
-            before = {v["key"]: v for v in known if v["notebook"] == notebook}
-            found = [_merged(before.get(v["key"], {}), v) for v in verdicts]
-            keys = {verdict["key"] for verdict in verdicts}  # a claim that has moved here leaves its former notebook
-            others = [v for v in known if v["notebook"] != notebook and v["key"] not in keys]
-            merged = sorted([*others, *found], key=lambda v: v["notebook"])
-            numbers = dict(sorted({**metrics, **_settled(metrics, numbers)}.items()))
-            self._write_json("metrics.json", {**numbers, "verdicts": merged})
-
     def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
         """`compute()`, done once for these weights, this code and `inputs`: kept in NAME.npz and read back.
 
@@ -224,22 +190,6 @@ class Run:
 
     def _write_json(self, name: str, values: dict) -> None:
         write_atomic(self.path / name, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-
-
-def _merged(before: dict, found: dict) -> dict:
-    """A verdict with the facts that it was told in the other languages."""
-    return _settled(before, found) | {"facts": {**before.get("facts", {}), **found["facts"]}}
-
-
-def _settled(before: dict, found: dict) -> dict:
-    """`found`, but a number that differs from the one `before` by rounding alone stays as it was.
-
-    Sums in another order, as with another number of threads, are not another finding, and make nothing anew.
-    """
-    if before.get("holds") != found.get("holds"):
-        return found
-    pairs = {name: (before.get(name), value) for name, value in found.items()}
-    return {n: a if isinstance(a, float) and math.isclose(a, b, rel_tol=1e-6) else b for n, (a, b) in pairs.items()}
 
 
 def code_sha256(*modules: str | Path) -> str:

@@ -21,9 +21,10 @@ from PIL import Image
 
 from cae_lib import data
 from cae_lib.config import Config
-from cae_lib.model import ConvAutoencoder, shape_walk
+from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
 from cae_lib.training import train
+from report.walk import shape_walk
 from stage import colophon, findings, model, myst, sources, staging
 from stage.edition import ABOUT, chooser
 from stage.prose import VALUES, asked, check_prose

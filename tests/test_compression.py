@@ -7,14 +7,8 @@ from PIL import Image
 from scipy import stats
 
 from cae_lib import data, metrics
-from cae_lib.config import Config
 from report.measures import compression
-from tests.conftest import TINY, noisy_pair
-
-
-@pytest.fixture(scope="module")
-def dataset() -> data.Dataset:
-    return data.load(Config(**TINY))
+from tests.conftest import noisy_pair
 
 
 @pytest.mark.parametrize("levels", [8, np.array([4, 8, 5])])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import venv
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,7 +55,7 @@ def place(tmp_path, monkeypatch):
     processes = SimpleNamespace(run=run, CalledProcessError=subprocess.CalledProcessError)
     monkeypatch.setattr(environment, "ROOT", root)
     monkeypatch.setattr(environment, "subprocess", processes)
-    monkeypatch.setattr(environment, "venv", SimpleNamespace(create=create))
+    monkeypatch.setattr(venv, "create", create)
     return found
 
 
@@ -190,7 +191,7 @@ def test_a_python_without_ensurepip_says_what_to_install(place, monkeypatch, cap
     def fail(folder, **options):
         raise subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"])
 
-    monkeypatch.setattr(place.environment.venv, "create", fail)
+    monkeypatch.setattr(venv, "create", fail)
     with pytest.raises(SystemExit, match="python3-venv"):
         choice(place, capsys)
 
@@ -293,7 +294,7 @@ def test_one_of_ours_may_be_a_link_to_a_larger_disk(place, tmp_path, capsys):
 
 def test_of_two_the_second_waits_says_so_and_finds_what_the_first_made(place, capsys):
     beside, said = place.root / ".venv.making", []
-    create, say = place.environment.venv.create, place.environment.say
+    create, say = venv.create, place.environment.say
 
     def second(text):
         said.append(text)
@@ -307,7 +308,7 @@ def test_of_two_the_second_waits_says_so_and_finds_what_the_first_made(place, ca
 
     going, found = threading.Event(), []
     other = threading.Thread(target=lambda: found.append(place.environment.own_environment()))
-    place.environment.venv.create, place.environment.say = first, second
+    venv.create, place.environment.say = first, second
     assert place.environment.own_environment() == place.own / "bin" / "python"
     other.join(30)
     place.environment.say = say

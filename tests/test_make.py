@@ -166,6 +166,13 @@ def test_the_two_chapters_that_read_the_denoising_model_train_the_same_one_after
     assert len(asked[0]) == 1 and asked[0] == asked[1], "another setting would be another training"
 
 
+def test_what_make_needs_only_to_make_something_is_not_loaded_to_find_that_nothing_is_to_be_made():
+    slow = ("torch", "numpy", "pandas", "PIL", "babel", "nbformat", "urllib.request", "http.server")
+    code = f"import sys, make; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "book", capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
 # --- a report carried over -------------------------------------------------------------------------------------
 
 

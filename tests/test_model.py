@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae_lib.config import Config, ConfigError
-from cae_lib.model import ConvAutoencoder, conv_size, shape_walk
+from cae_lib.model import ConvAutoencoder, conv_size
+from report.walk import shape_walk
 
 
 def build(size: int, channels: tuple[int, ...], latent: int = 3) -> ConvAutoencoder:

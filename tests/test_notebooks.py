@@ -16,6 +16,7 @@ from cae_lib.training import train
 from making.execute import drop_progress, execute_chapter
 from report import claims
 from report.page import Page
+from report.record import record
 from tests.conftest import ROOT, TINY, outside_make
 
 CHAPTERS = sorted(
@@ -107,7 +108,7 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
         for verdict in verdicts:
             verdict |= dict(threshold=limits.get(verdict["key"], 1.0))
         told = dict(notebook="02_reconstruction", measured=loss, facts={})
-        run.record("02_reconstruction", found, [told | verdict for verdict in verdicts])
+        record(run, "02_reconstruction", found, [told | verdict for verdict in verdicts])
     shutil.copytree(tmp_path / "runs" / "full", tmp_path / "alone" / "full")
     pages = []
     for place in ("runs", "alone"):

@@ -13,10 +13,11 @@ from matplotlib.text import Text
 
 from cae_lib import subject
 from cae_lib.config import Config
-from cae_lib.model import ConvAutoencoder, shape_walk
+from cae_lib.model import ConvAutoencoder
 from report import plots
 from report.numbers import number, numerals
 from report.plots.style import canvas, localise, undrawable
+from report.walk import shape_walk
 from report.words import terms, word
 
 LANGS = ("id", "en")

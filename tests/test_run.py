@@ -28,6 +28,8 @@ from cae_lib.config import Config
 from cae_lib.files import FileError
 from cae_lib.run import Run, RunBusy, RunError, code_sha256
 from cae_lib.training import train
+from report.record import record
+from report.replicas import seed_replicas
 from tests.conftest import ROOT, TINY
 
 NO_FACTS = {"facts": {}}
@@ -42,8 +44,9 @@ with Run(sys.argv[1]).lock():
 RECORD = """
 import sys
 from cae_lib.run import Run
+from report.record import record
 for i in range(20):
-    Run(sys.argv[1]).record(sys.argv[2], {sys.argv[2] + str(i): i}, [])
+    record(Run(sys.argv[1]), sys.argv[2], {sys.argv[2] + str(i): i}, [])
 """
 CELL = """
 from cae_lib import data, training
@@ -135,7 +138,7 @@ def save_arrays(run):
 
 
 def save_metrics(run):
-    run.record("02", {"numbers": list(range(3000))}, [])
+    record(run, "02", {"numbers": list(range(3000))}, [])
 
 
 def save_table(run):
@@ -266,7 +269,7 @@ def seeds(tmp_path_factory) -> Path:
         ("damaged", dict(seed=51), 0.1),
     ):
         run = train(dataclasses.replace(tiny, **changes), dataset, Run(home / name))
-        run.record("02", {"test_mse": loss} if loss else {}, [])
+        record(run, "02", {"test_mse": loss} if loss else {}, [])
     for name, fact in (("other-code", "code_sha256"), ("other-data", "data_sha256"), ("unfinished", "state")):
         run = Run(home / name)
         run._write_json("provenance.json", {**run.provenance, fact: "unfinished"})
@@ -275,16 +278,16 @@ def seeds(tmp_path_factory) -> Path:
 
 
 def test_seed_replicas_differ_in_nothing_but_the_seed_and_each_seed_counts_once(seeds):
-    replicas = Run(seeds / "a").seed_replicas("test_mse")
+    replicas = seed_replicas(Run(seeds / "a"), "test_mse")
     assert [t.path.relative_to(seeds).as_posix() for t in replicas] == ["a", "b", "sweeps/seeds/c"]
-    assert Run(seeds / "copy-of-b").seed_replicas("test_mse")[0].path == seeds / "copy-of-b"
-    assert {t.config.seed for t in Run(seeds / "b").seed_replicas()} == {42, 43, 44, 49}
+    assert seed_replicas(Run(seeds / "copy-of-b"), "test_mse")[0].path == seeds / "copy-of-b"
+    assert {t.config.seed for t in seed_replicas(Run(seeds / "b"))} == {42, 43, 44, 49}
 
 
 def test_a_run_without_replicas_is_alone_and_an_unfinished_one_has_none(seeds):
-    assert [t.path for t in Run(seeds / "wide").seed_replicas()] == [seeds / "wide"]
+    assert [t.path for t in seed_replicas(Run(seeds / "wide"))] == [seeds / "wide"]
     with pytest.raises(RunError, match="holds no finished run"):
-        Run(seeds / "unfinished").seed_replicas()
+        seed_replicas(Run(seeds / "unfinished"))
 
 
 def test_half_a_json_file_is_named(tmp_path):
@@ -295,9 +298,9 @@ def test_half_a_json_file_is_named(tmp_path):
 
 def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
     run = Run(tmp_path)
-    run.record("02", {"mse": 1.0}, [{"notebook": "02", "key": key} | NO_FACTS for key in "ab"])
-    run.record("01", {"gap": 2.0}, [{"notebook": "01", "key": "c"} | NO_FACTS])
-    run.record("02", {"mse": 3.0}, [{"notebook": "02", "key": "d"} | NO_FACTS])
+    record(run, "02", {"mse": 1.0}, [{"notebook": "02", "key": key} | NO_FACTS for key in "ab"])
+    record(run, "01", {"gap": 2.0}, [{"notebook": "01", "key": "c"} | NO_FACTS])
+    record(run, "02", {"mse": 3.0}, [{"notebook": "02", "key": "d"} | NO_FACTS])
     assert run.metrics == {
         "gap": 2.0,
         "mse": 3.0,
@@ -307,28 +310,28 @@ def test_records_merge_by_notebook_and_replace_their_own(tmp_path):
 
 def test_the_verdict_of_a_claim_that_moved_to_another_notebook_replaces_the_former_one(tmp_path):
     run = Run(tmp_path)
-    run.record("08", {}, [{"notebook": "08", "key": key} | NO_FACTS for key in "ab"])
-    run.record("09", {}, [{"notebook": "09", "key": "b"} | NO_FACTS])
+    record(run, "08", {}, [{"notebook": "08", "key": key} | NO_FACTS for key in "ab"])
+    record(run, "09", {}, [{"notebook": "09", "key": "b"} | NO_FACTS])
     assert [(v["notebook"], v["key"]) for v in run.metrics["verdicts"]] == [("08", "a"), ("09", "b")]
 
 
 def test_a_verdict_keeps_the_facts_that_it_was_told_in_each_language(tmp_path):
     run, verdict = Run(tmp_path), {"notebook": "06", "key": "a", "measured": 1.0, "holds": True}
     for facts in ({"id": {"who": "angka"}}, {"en": {"who": "digits"}}, {"id": {"who": "siluet"}}):
-        run.record("06", {}, [verdict | {"facts": facts}])
+        record(run, "06", {}, [verdict | {"facts": facts}])
     assert run.metrics["verdicts"][0]["facts"] == {"id": {"who": "siluet"}, "en": {"who": "digits"}}
 
 
 def test_rounding_is_no_new_finding_and_leaves_the_file_alone_but_a_turned_verdict_is_one(tmp_path):
     run, path = Run(tmp_path), tmp_path / "metrics.json"
     verdict = {"notebook": "08", "key": "a", "measured": 1.0, "holds": True} | NO_FACTS
-    run.record("08", {"psnr": 21.4}, [verdict])
+    record(run, "08", {"psnr": 21.4}, [verdict])
     os.utime(path, (1, 1))
-    run.record("08", {"psnr": 21.4 * (1 + 1e-8)}, [verdict | {"measured": 1 + 1e-8}])
+    record(run, "08", {"psnr": 21.4 * (1 + 1e-8)}, [verdict | {"measured": 1 + 1e-8}])
     assert path.stat().st_mtime == 1
-    run.record("08", {"psnr": 21.4}, [verdict | {"measured": 1 + 1e-8, "holds": False}])
+    record(run, "08", {"psnr": 21.4}, [verdict | {"measured": 1 + 1e-8, "holds": False}])
     assert run.metrics["verdicts"][0]["measured"] == 1 + 1e-8
-    run.record("08", {"psnr": 21.4 * (1 + 1e-5)}, [])
+    record(run, "08", {"psnr": 21.4 * (1 + 1e-5)}, [])
     assert run.metrics["psnr"] == 21.4 * (1 + 1e-5)
 
 

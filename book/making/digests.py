@@ -6,29 +6,38 @@ Time stamps count for nothing: a checkout, a copy or another machine's output is
 import ast
 import hashlib
 import json
+import os
 import re
 from functools import cache, lru_cache
 from pathlib import Path
 
-from cae_lib.files import project_path
-
-ROOTS = ("cae_lib", "report", "explore", "stage", "paper")  # the packages of the project
+BOOK = Path(__file__).resolve().parents[1]
+PACKAGES = {"cae_lib": BOOK.parent} | dict.fromkeys(("report", "explore", "stage", "paper"), BOOK)  # where they lie
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE
 )
 
 
 def digest(*parts) -> str:
-    """SHA-256 of files, by their content, and of values that JSON or `repr` can write."""
+    """SHA-256 of files, by their content, of bytes, and of values that JSON or `repr` can write."""
     found = hashlib.sha256()
     for part in parts:
-        content = _bytes(part) if isinstance(part, Path) else json.dumps(part, sort_keys=True, default=repr).encode()
+        if isinstance(part, Path) and part.is_file():
+            _add(found, part)
+            continue
+        content = b"" if isinstance(part, Path) else part
+        if not isinstance(content, bytes):
+            content = json.dumps(part, sort_keys=True, default=repr).encode()
         found.update(len(content).to_bytes(8, "big") + content)
     return found.hexdigest()
 
 
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+def _add(found, path: Path) -> None:
+    """A file by pieces: a dataset's 50 MB take half as long as when they are read whole."""
+    with open(path, "rb") as file:
+        found.update(os.fstat(file.fileno()).st_size.to_bytes(8, "big"))
+        while piece := file.read(2**18):
+            found.update(piece)
 
 
 def read_json(path: Path) -> dict:
@@ -67,11 +76,11 @@ def parameters_of(path: Path) -> set[str]:
 def code_of(path: Path) -> set[Path]:
     """The project's modules that a notebook imports, and those that these import."""
     source = "\n".join("".join(cell["source"]) for cell in _cells(path) if cell["cell_type"] == "code")
-    return with_imports(*_imported(source))
+    return with_imports(*_imported(source.encode()))
 
 
 def code_digest(files: set[Path]) -> str:
-    return digest(*(part for path in sorted(files) for part in (path.name, path)))
+    return digest(*(part for path in sorted(files) for part in (path.name, _content(path))))
 
 
 def with_imports(*files: Path) -> set[Path]:
@@ -81,22 +90,32 @@ def with_imports(*files: Path) -> set[Path]:
         path = unread.pop()
         if path not in found:
             found.add(path)
-            unread += _imported(path.read_text(encoding="utf-8"))
+            unread += _imported(_content(path))
     return found
 
 
+def _content(path: Path) -> bytes:
+    facts = path.stat()
+    return _read(path, facts.st_mtime_ns, facts.st_size)
+
+
 @cache
-def _imported(source: str) -> list[Path]:
+def _read(path: Path, *_) -> bytes:
+    """Read once in a process, as long as the file is the same: each notebook imports most of the modules."""
+    return path.read_bytes()
+
+
+@cache
+def _imported(source: bytes) -> list[Path]:
     """The project's files that a source imports, read by lines: a syntax tree of all takes most of a second."""
-    files = []
-    for module, taken, listed in IMPORT.findall(source):
+    found = set()
+    for module, taken, listed in IMPORT.findall(source.decode()):
         names = [part.split()[0] for part in (taken or listed).strip("() ").split(",") if part.strip()]
         names = [module, *(f"{module}.{name}" for name in names)] if module else names
-        for name in names:
-            if name.split(".")[0] in ROOTS:
-                place = project_path("." if name.startswith("cae_lib") else "book") / name.replace(".", "/")
-                files += [path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()]
-    return files
+        found.update(name for name in names if name.split(".")[0] in PACKAGES)
+    places = [os.path.join(PACKAGES[name.split(".")[0]], *name.split(".")) for name in found]
+    files = [file for place in places for file in (f"{place}.py", os.path.join(place, "__init__.py"))]
+    return [Path(file) for file in files if os.path.isfile(file)]
 
 
 def _counted(cell: dict) -> list:

@@ -240,7 +240,7 @@ def words_digest(report: Report, lang: str, chapter: str) -> str:
 
 
 def replicas_digest(run: Path) -> str:
-    """SHA-256 of what was found by the runs that differ from this one in the seed alone; see `Run.seed_replicas`."""
+    """SHA-256 of what was found by the runs that differ from this one in the seed alone; see `report.replicas`."""
 
     def asked(path: Path) -> dict:
         return read_json(path) | {"seed": None}

@@ -3,13 +3,13 @@
 import math
 import re
 
-from babel.numbers import format_decimal
-
 
 def number(value: float, lang: str, digits: int | None = None) -> str:
     """`value` as the language writes it: 0,0045 and 10.000 in Indonesian; `digits` decimals, or as many as it has."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    from babel.numbers import format_decimal
+
     decimals = "#" * 10 if digits is None else "0" * digits
     return format_decimal(value, format=f"#,##0.{decimals}" if decimals else "#,##0", locale=lang).replace("-", "−")
 

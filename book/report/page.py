@@ -17,6 +17,7 @@ from cae_lib import subject
 from cae_lib.config import Config, ConfigError
 from report import citations, claims
 from report.numbers import number
+from report.record import record
 from report.words import languages, say, word
 
 RULES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -119,8 +120,8 @@ class Page:
             raise ValueError(f"table {name}: {len(headings)} headings for {len(table.columns)} columns")
         rows = ["| " + " | ".join(headings) + " |"]
         rows += ["|" + "|".join("---:" if k.kind in "iufb" else ":---" for k in table.dtypes) + "|"]
-        for record in table.itertuples(index=False):
-            cells = (self._cell(v, digits, c) for v, c in zip(record, table.columns, strict=True))
+        for row in table.itertuples(index=False):
+            cells = (self._cell(v, digits, c) for v, c in zip(row, table.columns, strict=True))
             rows.append("| " + " | ".join(cells) + " |")
         self._show("table", markdown="\n".join(rows), name=f"tab-{name}", caption=caption)
         self._show("caption", markdown=f"_{caption}_")
@@ -196,7 +197,7 @@ class Page:
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""
-        self.run.record(self.notebook, numbers, self.verdicts)
+        record(self.run, self.notebook, numbers, self.verdicts)
 
     # -------------------------------------------------------------------------------------------------------
 

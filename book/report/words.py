@@ -3,8 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-from babel.messages.pofile import read_po
-
 LOCALE = Path(__file__).resolve().parents[1] / "locale"
 
 
@@ -16,6 +14,8 @@ def languages() -> tuple[str, ...]:
 @cache
 def messages(lang: str, context: str | None = None) -> dict[str, str]:
     """What book/locale/LANG.po translates, interface phrases or, in the context "term", terms under their keys."""
+    from babel.messages.pofile import read_po  # only where words are asked for: `make` mostly asks for none
+
     path = LOCALE / f"{lang}.po"
     if not path.is_file():
         return {}

@@ -45,7 +45,8 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
             raise BookError(f"{path.name}: found the key {key!r}; {hint}allowed are {', '.join(FIELDS)}")
     if missing := [key for key in FIELDS if key not in found]:
         raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
-    return {key: cover_text(found[key], lang, f"{path.name}: {key}") for key in FIELDS}
+    known = languages()
+    return {key: cover_text(found[key], lang, known, f"{path.name}: {key}") for key in FIELDS}
 
 
 def comment_behind(text: str) -> tuple[int, str] | None:
@@ -74,11 +75,11 @@ def quote_texts(line: re.Match) -> str:
     return line[1] + ", ".join(f"{x[1]}: {text}" for x, text in zip(found, quoted, strict=True)) + line[3]
 
 
-def cover_text(value, lang: str, where: str) -> str:
-    if isinstance(value, dict) and (unknown := [key for key in value if key not in languages()]):
-        raise BookError(f"{where}: found the language {unknown[0]!r}; allowed are {', '.join(languages())}")
+def cover_text(value, lang: str, known: list[str], where: str) -> str:
+    if isinstance(value, dict) and (unknown := [key for key in value if key not in known]):
+        raise BookError(f"{where}: found the language {unknown[0]!r}; allowed are {', '.join(known)}")
     if isinstance(value, dict):  # a language without a text of its own takes the default edition's
-        value = value.get(lang, value.get(languages()[-1], ""))
+        value = value.get(lang, value.get(known[-1], ""))
     if not isinstance(value, str):
         raise BookError(
             f"{where}: found {value!r}; allowed is one text, or one per language as {{id: …, en: …}} "

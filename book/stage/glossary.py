@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from babel import Locale
-
 from cae_lib.files import read_yaml
 from report.words import say
 from stage.prose import CODE, FORMULA, LINK, PICTURE
@@ -86,6 +84,8 @@ def definitions(lang: str, glossary: dict[str, dict[str, Entry]]) -> str:
 
 def foreign(lang: str, term: str, reader: str) -> str:
     """A term with the name of its language, as a reader of another language is told it."""
+    from babel import Locale
+
     return f'{Locale(reader).languages[lang]}: <span lang="{lang}">*{term.replace("*", "")}*</span>'
 
 

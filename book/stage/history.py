@@ -7,6 +7,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from cae_lib.files import FileError, project_path, read_yaml
@@ -65,7 +66,10 @@ def claims_age(began: datetime, root: Path | None = None) -> Age:
     if before == last and not uncommitted:
         return Age("older", last, before)
     shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
-    changes = _changes(_git(root, "show", f"{before.name}:./{CLAIMS}"), root / CLAIMS) if before else {}
+    changes, file = {}, root / CLAIMS
+    if before and file.is_file():
+        now = file.read_text(encoding="utf-8", errors="replace")
+        changes = _changes(file, _git(root, "show", f"{before.name}:./{CLAIMS}"), now)
     if changes and not any(changes.values()):
         return Age("older", before, before)  # what was changed since was taken back
     return Age("uncommitted" if uncommitted else "newer", last, before, shallow, **changes)
@@ -74,13 +78,12 @@ def claims_age(began: datetime, root: Path | None = None) -> Age:
 def _commits(root: Path) -> list[Commit]:
     """The commits that changed the claims' file, the newest first; `NoHistory` where there is none."""
     try:
-        if _git(root, "rev-parse", "--is-inside-work-tree") != "true":
-            raise NoHistory("no repository")
+        lines = _git(root, "log", "--format=%H %ct", "--", CLAIMS).splitlines()
     except FileNotFoundError:
         raise NoHistory("no git") from None
-    lines = _git(root, "log", "--format=%H %ct", "--", CLAIMS).splitlines()
     if not lines:
-        raise NoHistory("never committed")
+        inside = _git(root, "rev-parse", "--is-inside-work-tree") == "true"
+        raise NoHistory("never committed" if inside else "no repository")
     found = (line.split() for line in lines)
     commits = [Commit(name, datetime.fromtimestamp(int(seconds)).astimezone()) for name, seconds in found]
     return sorted(commits, key=lambda commit: commit.made, reverse=True)
@@ -94,10 +97,11 @@ def _git(root: Path, *argv: str) -> str:
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
 
 
-def _changes(former: str, file: Path) -> dict[str, tuple[str, ...]]:
-    """The claims of `file` that differ from those in the text `former`; nothing where one of them cannot be read."""
+@cache  # each edition asks for them
+def _changes(file: Path, former: str, text: str) -> dict[str, tuple[str, ...]]:
+    """How the claims in the `text` of `file` differ from those in its `former` one; {} where one cannot be read."""
     try:
-        now, then = read_yaml(file), read_yaml(file, prepare=lambda _: former)
+        then, now = (read_yaml(file, prepare=lambda _, known=known: known) for known in (former, text))
         judged = [key for key in now if key not in then or _judged(now[key]) != _judged(then[key])]
         reworded = [key for key in now if key not in judged and now[key] != then[key]]
         return {"judged": (*judged,), "reworded": (*reworded,), "dropped": tuple(key for key in then if key not in now)}

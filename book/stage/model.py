@@ -11,9 +11,10 @@ from PIL import Image
 
 from cae_lib import data, metrics
 from cae_lib.config import Config
-from cae_lib.model import ConvAutoencoder, Layer, shape_walk
+from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
 from report.numbers import number
+from report.walk import Layer, shape_walk
 from report.words import say, translator
 from stage.myst import directive, myst
 from stage.sources import words_of

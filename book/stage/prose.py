@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from stage import findings
-from stage.publish import fit_picture
 from stage.sources import BOOK, BookError
 
 VALUES = [
@@ -125,6 +124,8 @@ def picture_mistake(folder: Path, target: str) -> str:
         return f"found the picture {target!r}, but there is no {file}{spaced}"
     if not file.resolve().is_relative_to(folder.resolve()):
         return f"found the picture {target!r}; allowed are those in {folder} or a folder of it: copy it there"
+    from stage.publish import fit_picture  # with Pillow, which most pages do not need
+
     try:
         fit_picture(file)
     except BookError as error:
