@@ -66,6 +66,9 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
             check_brightness(folder / name, images)
 
     order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(config.seed))
+    if config.dataset == "synthetic":  # what is drawn by code can be dealt: each split has all classes alike
+        each = torch.nn.functional.one_hot(torch.from_numpy(train[1])[order])
+        order = order[(each.cumsum(0) * each).sum(dim=1).argsort(stable=True)]
     val, fit = order.split([config.validation_size, len(order) - config.validation_size])
     images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
     fit = fit[: config.train_size]
@@ -78,14 +81,14 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
                 f"and {LEAST['validation']} are needed; make train_size and validation_size larger"
             )
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
-    if config.dataset != "synthetic" and config.normal_class < 0:  # whose sizes the tests choose
-        for name, part in (("train", labels[fit]), ("validation", labels[val]), ("test", test_labels)):
+    if config.normal_class < 0:
+        for name, part in (("validation", labels[val]), ("train", labels[fit]), ("test", test_labels)):
             count, label = part.bincount(minlength=subject.CLASSES).min(dim=0)
             if count < LEAST[name]:
                 raise ConfigError(
                     f"{name}_size: found {len(part)}, and {count} of these images of {config.dataset} have label "
-                    f"{label}, but {LEAST[name]} of each class are needed; make it larger, or mix the classes in the "
-                    f"files"
+                    f"{label}, but {LEAST[name]} of each class are needed; make it larger"
+                    + ("" if config.dataset == "synthetic" else ", or mix the classes in the files")
                 )
     return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
 

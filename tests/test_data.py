@@ -604,7 +604,7 @@ class Untouchable:
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_training_never_reads_the_test_images(tmp_path, schedule):
-    sizes = dict(train_size=40, validation_size=20, test_size=10, channels=(4,), latent_dim=2, epochs=2, batch_size=20)
+    sizes = dict(train_size=50, validation_size=20, test_size=20, channels=(4,), latent_dim=2, epochs=2, batch_size=20)
     config = Config(dataset="synthetic", image_size=8, schedule=schedule, device="cpu", **sizes)
     poisoned = dataclasses.replace(data.load(config), test_images=Untouchable(), test_labels=Untouchable())
     assert train(config, poisoned, Run(tmp_path / "run")).model()
@@ -635,16 +635,34 @@ def test_synthetic_classes_can_be_told_apart_and_their_images_differ(size):
 
 
 def test_a_synthetic_dataset_says_what_it_is():
-    config = Config(dataset="synthetic", image_size=16, train_size=30, validation_size=20, test_size=50)
+    config = Config(dataset="synthetic", image_size=16, train_size=50, validation_size=20, test_size=30)
     found, again = data.load(config), data.load(config)
     shapes = [tuple(i.shape) for i in (found.train_images, found.validation_images, found.test_images)]
-    assert shapes == [(30, 1, 16, 16), (20, 1, 16, 16), (50, 1, 16, 16)]
+    assert shapes == [(50, 1, 16, 16), (20, 1, 16, 16), (30, 1, 16, 16)]
     assert {i.dtype for i in (found.train_images, found.validation_images, found.test_images)} == {torch.uint8}
     assert found.source == "synthetic" and found.sha256 == again.sha256
     torch.testing.assert_close(found.test_images, again.test_images, rtol=0, atol=0)
     assert found.sha256 != data.load(dataclasses.replace(config, seed=7)).sha256
     seen = {i.numpy().tobytes() for i in (*found.train_images, *found.validation_images)}
-    assert len(seen) == 50 and not seen & {i.numpy().tobytes() for i in found.test_images}
+    assert len(seen) == 70 and not seen & {i.numpy().tobytes() for i in found.test_images}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_synthetic_splits_hold_every_class_alike_so_that_the_least_sizes_suffice(seed):
+    least = {f"{name}_size": 10 * count for name, count in data.LEAST.items()}
+    found = data.load(Config(dataset="synthetic", image_size=8, seed=seed, **least))
+    for name, count in data.LEAST.items():
+        assert getattr(found, f"{name}_labels").bincount().tolist() == [count] * 10, name
+
+
+@pytest.mark.parametrize(("name", "count"), data.LEAST.items())
+def test_too_few_synthetic_images_of_a_class_are_refused_as_those_of_a_folder_are(name, count):
+    sizes = {f"{split}_size": 10 * least for split, least in data.LEAST.items()} | {f"{name}_size": 10 * count - 1}
+    said = (
+        rf"{name}_size: found {10 * count - 1}, and {count - 1} of these images of synthetic have label \d, but {count}"
+    )
+    with pytest.raises(ConfigError, match=said):
+        data.load(Config(dataset="synthetic", image_size=8, **sizes))
 
 
 # --- the real dataset ------------------------------------------------------------------------------------

@@ -514,6 +514,56 @@ def test_a_figure_shrinks_a_little_to_stay():
     assert layout.widths["f"] == "width: 100%", "but is not made a stamp"
 
 
-def test_a_chapter_does_not_end_with_two_lines_on_a_page():
-    layout(f'<p id="a">.</p>{FIGURE}<p id="b">.</p>', {"a": 500, "f": 480, "b": 50})
-    assert layout.widths["f"] == "width: 90%"
+# --- the last page of a chapter ------------------------------------------------------------------------------
+
+LINE = "A line of words that is as long as the paper is wide, or so, whatever words it has, here. "
+
+
+def test_a_chapter_does_not_end_with_some_lines_alone_on_a_page(tmp_path, monkeypatch):
+    try:
+        fonts.check_pango()
+    except sources.BookError as error:
+        pytest.skip(str(error))
+    found, fills = [], paging.fills
+    monkeypatch.setattr(paging, "fills", lambda pages: found.append(fills(pages)["introduction"]) or {**fills(pages)})
+    heading, link = (
+        '<h1 data-title="C" data-label="C">C</h1>',
+        '<a class="see" data-page="p." href="#introduction">I</a>',
+    )
+    body = f'<section class="chapter" id="introduction">{heading}<p>{link}</p>{30 * f"<p>{5 * LINE}</p>"}</section>'
+    document = f'<html lang="en"><head><title>T</title></head><body>{body}</body></html>'
+    pdf.write_pdf(BeautifulSoup(document, "html.parser"), tmp_path / "a.pdf")
+    before, last = found[0], found[-1]
+    assert len(before) > 1 and before[-1] < paging.THIN, "as it is laid out without a change"
+    assert len(PdfReader(tmp_path / "a.pdf").pages) == len(last) and last[-1] >= paging.THIN
+
+
+PICTURE = '<figure><img style="width: 50%"><figcaption><img class="formula" style="width: 2em"></figcaption></figure>'
+
+
+@pytest.mark.parametrize(
+    ("laid_out", "taken"),
+    [
+        ([[1, 0.9]], 0),  # a page less
+        ([[1, 0.9, 0.11], [1, 0.9, 0.13]], 1),
+        ([[1, 0.75, 0.5], [1, 0.8, 0.5]], 1),  # not for a gap on another page
+        ([[1, 0.9, 0.11]] * len(paging.SPACINGS), None),
+    ],
+)
+def test_the_first_spacing_is_taken_with_which_a_chapter_ends_well(laid_out, taken):
+    chapter = BeautifulSoup(f'<section class="chapter" id="c">{PICTURE}</section>', "html.parser").section
+    as_it_was, shares = str(chapter), iter(laid_out)
+    assert paging.settle(chapter, [1, 0.9, 0.05], lambda _: next(shares)) is (taken is not None)
+    if taken is None:
+        assert str(chapter) == as_it_was
+    else:
+        line, gap, size = paging.SPACINGS[taken]
+        assert chapter["style"] == f"line-height: {line}; --gap: {gap}em"
+        widths = [image["style"] for image in chapter.select("img")]
+        assert widths == [f"width: {50 * size:.4g}%", "width: 2em"], "of the picture, not of the formula"
+
+
+def test_no_spacing_can_be_noticed_and_one_page_is_no_thin_end():
+    for line, gap, size in paging.SPACINGS:
+        assert abs(line / 1.45 - 1) <= 0.021 and abs(gap - 0.6) <= 0.1 and 0.9 < size <= 1
+    assert not paging.ends_thin([0.05]) and paging.ends_thin([1, 0.05]) and not paging.ends_thin([1, paging.THIN])

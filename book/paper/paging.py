@@ -1,16 +1,22 @@
 """Where figures and tables stand on paper: one that no longer fits on a page lets the text behind it go first.
 
-As in LaTeX, but within their section and in their order: without it every second page would end half empty.
+As in LaTeX, but within their section and in their order: without it every second page would end half empty. And no
+chapter ends with a few lines alone on a page: `settle` changes its spacing until WeasyPrint's own layout says so.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 NEXT_TO = 48  # pixels that a heading wants below it: two lines
 IDLE = 0.12  # share of a page that may stay empty
 SMALLER, SMALLEST = 0.88, 0.7  # a figure shrinks to fit: rather that much than moving, and at most that much
-SIZES, NEARLY_NOTHING = (1, 0.95, 0.9, 0.85, 0.8, 0.75), 0.2  # of a chapter's figures; of its last page
+THIN = 0.12  # share of its last page that a chapter fills at least
+# What a reader does not notice, the least first: a line's height in ems (print.css: 1.45), the space below a paragraph
+# in ems (0.6), the size of pictures. The last two make a chapter longer.
+SPACINGS = ((1.44, 0.57, 0.99), (1.42, 0.54, 0.97), (1.42, 0.5, 0.93), (1.46, 0.64, 1), (1.48, 0.68, 1))
+EMPTIER = 0.1  # share of a page by which another spacing may enlarge the largest gap at the end of an inner page
 SLACK = 16  # pixels that a figure must leave free, for what this reckoning does not see
 SHORT_TABLE = 16  # rows of a table that is not split
 
@@ -82,22 +88,22 @@ def measure(pages, pieces: dict[str, Block]) -> None:
 
 
 def place(pieces: list[Block], page: float) -> None:
-    """Move and shrink a chapter's figures and tables in the document so that they fill pages of height `page`.
-
-    Where the last page would hold next to nothing, all figures of the chapter are a little smaller.
-    """
-    drafts = [arrange([block.scaled(size) for block in pieces], page) for size in SIZES]
-    arranged, _ = next((draft for draft in drafts if draft[1] > NEARLY_NOTHING * page), drafts[0])
-    for before, block in pairwise([None, *arranged]):
+    """Move and shrink a chapter's figures and tables in the document so that they fill pages of height `page`."""
+    for before, block in pairwise([None, *arrange(pieces, page)]):
         if before and before.element.parent is block.element.parent:
             before.element.insert_after(block.element)
         if block.scale < 1:
-            width = float(re.search(r"[\d.]+", block.element.img["style"])[0])
-            block.element.img["style"] = f"width: {width * block.scale:.4g}%"
+            block.element.img["style"] = scaled(block.element.img["style"], block.scale)
 
 
-def arrange(pieces: list[Block], page: float) -> tuple[list[Block], float]:
-    """The blocks in the order in which they fill pages, and how far the last page is filled."""
+def scaled(style: str, size: float) -> str:
+    """A picture's style with `size` times its width."""
+    width = float(re.search(r"[\d.]+", style)[0])
+    return f"width: {width * size:.4g}%"
+
+
+def arrange(pieces: list[Block], page: float) -> list[Block]:
+    """The blocks in the order in which they fill pages."""
     y, above, i = 0.0, 0.0, 0
     while i < len(pieces):
         block = pieces[i]
@@ -112,7 +118,7 @@ def arrange(pieces: list[Block], page: float) -> tuple[list[Block], float]:
         while y > page:
             y -= page
         i += 1
-    return pieces, y
+    return pieces
 
 
 def needed(pieces: list[Block], i: int) -> float:
@@ -142,3 +148,50 @@ def let_pass(pieces: list[Block], i: int) -> bool:
         return False
     pieces[i : last + 1] = [*passing, pieces[i]]
     return True
+
+
+# --- the last page of a chapter ------------------------------------------------------------------------------
+
+
+def fills(pages) -> dict[str, list[float]]:
+    """Of each chapter, by its id, how far each of its pages is filled: 0 to 1, from WeasyPrint's layout."""
+    from weasyprint.formatting_structure.boxes import LineBox, ReplacedBox
+
+    found = {}
+    for page in pages:
+        whole = page._page_box
+        chapter = next((box for box in whole.descendants() if is_chapter(box)), None)
+        if chapter:
+            ink = (box for box in chapter.descendants() if isinstance(box, LineBox | ReplacedBox))
+            end = max((box.position_y + box.height for box in ink), default=whole.content_box_y())
+            found.setdefault(chapter.element.get("id"), []).append((end - whole.content_box_y()) / whole.height)
+    return found
+
+
+def is_chapter(box) -> bool:
+    element = getattr(box, "element", None)
+    return element is not None and "chapter" in (element.get("class") or "").split()
+
+
+def ends_thin(shares: list[float]) -> bool:
+    """Whether a chapter that fills its pages so far (0 to 1) ends with next to nothing on a page of its own."""
+    return len(shares) > 1 and shares[-1] < THIN
+
+
+def settle(chapter, before: list[float], lay_out: Callable[[object], list[float]]) -> bool:
+    """Give the chapter the first of SPACINGS with which it does not end thin; False, and nothing changed, without one.
+
+    `lay_out` lays the chapter out as it stands and says how far each page is filled; `before` is that of now.
+    """
+    pictures = [(image, image["style"]) for image in chapter.select("figure img:not(.formula)")]
+    for line, gap, size in SPACINGS:
+        chapter["style"] = f"line-height: {line}; --gap: {gap}em"
+        for image, style in pictures:
+            image["style"] = scaled(style, size)
+        shares = lay_out(chapter)
+        if not ends_thin(shares) and min(shares[:-1], default=1) >= min(before[:-1]) - EMPTIER:
+            return True
+    del chapter["style"]
+    for image, style in pictures:
+        image["style"] = style
+    return False

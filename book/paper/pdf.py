@@ -282,25 +282,60 @@ def hang_lines(code, page: BeautifulSoup) -> None:
 
 
 def write_pdf(document: BeautifulSoup, out: Path) -> None:
-    """Lay `document` out, give its figures their places, and write it, whole or not at all."""
+    """Lay `document` out, give its figures their places, and write it, whole or not at all.
+
+    A chapter that then ends with a few lines alone on a page is laid out by itself until it does not.
+    """
     from weasyprint import CSS, HTML
     from weasyprint.text.fonts import FontConfiguration
 
     fonts, style = FontConfiguration(), (BOOK / "paper" / "print.css").read_text(encoding="utf-8")
-    style = CSS(string=style, base_url=f"{FONTS.as_uri()}/", font_config=fonts)
+    style, images = CSS(string=style, base_url=f"{FONTS.as_uri()}/", font_config=fonts), {}
 
-    def lay_out():
-        return HTML(string=str(document)).render(stylesheets=[style], font_config=fonts)
+    def lay_out(source: BeautifulSoup):
+        return HTML(string=str(source)).render(stylesheets=[style], font_config=fonts, cache=images)
 
-    chapters = [paging.blocks(chapter) for chapter in document.select(".chapter")]
-    draft = lay_out()
-    paging.measure(draft.pages, {block.element["data-block"]: block for chapter in chapters for block in chapter})
-    for chapter in chapters:
+    chapters = document.select(".chapter")
+    pieces = [paging.blocks(chapter) for chapter in chapters]
+    draft = lay_out(document)
+    paging.measure(draft.pages, {block.element["data-block"]: block for chapter in pieces for block in chapter})
+    for chapter in pieces:
         paging.place(chapter, draft.pages[-1]._page_box.height)
+    laid_out = lay_out(document)
+    shares, numbers = paging.fills(laid_out.pages), page_numbers(laid_out.pages, chapters[0]["id"])
+
+    def lay_out_alone(chapter) -> list[float]:
+        return paging.fills(lay_out(alone(chapter, numbers)).pages)[chapter["id"]]
+
+    thin = [chapter for chapter in chapters if paging.ends_thin(shares[chapter["id"]])]
+    if any([paging.settle(chapter, shares[chapter["id"]], lay_out_alone) for chapter in thin]):
+        laid_out = lay_out(document)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
-    lay_out().write_pdf(temporary, pdf_tags=True, finisher=finish, custom_metadata=True)
+    laid_out.write_pdf(temporary, pdf_tags=True, finisher=finish, custom_metadata=True)
     temporary.replace(out)
+
+
+def page_numbers(pages, first: str) -> dict[str, int]:
+    """The number of the page where each anchor begins; the chapter `first` begins on 1."""
+    found = {}
+    for i, page in enumerate(pages):
+        for anchor in page.anchors:
+            found.setdefault(anchor, i)
+    return {anchor: 1 + i - found[first] for anchor, i in found.items()}
+
+
+def alone(chapter, numbers: dict[str, int]) -> BeautifulSoup:
+    """A chapter as a document of its own whose lines break as in the whole: its links say their pages as text."""
+    language = chapter.find_parent("html")["lang"]
+    copy = BeautifulSoup(f'<html lang="{language}"><body>{chapter}</body></html>', "html.parser")
+    for link in copy.select('a[href^="#"]'):
+        if "data-page" in link.attrs:
+            before, after = (", ", "") if "see-in-brackets" in link["class"] else (" (", ")")
+            link.append(f"{before}{link['data-page']}\xa0{numbers.get(link['href'][1:], 0)}{after}")
+            del link["class"]
+        del link["href"]
+    return copy
 
 
 def finish(document, pdf) -> None:
