@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from threadpoolctl import threadpool_limits
 
 from cae_lib.config import Config
 from cae_lib.files import FileBusy, FileError, UserError, lock, run_path, write_atomic
@@ -160,7 +161,8 @@ class Run:
     def cached(self, name: str, compute: Callable[[], dict[str, np.ndarray]], **inputs) -> dict[str, np.ndarray]:
         """`compute()`, done once for these weights, this code and `inputs`: kept in NAME.npz and read back.
 
-        The code is the modules of cae_lib that compute, and all of book/report/measures.
+        The code is the modules of cae_lib that compute, and all of book/report/measures. Linear algebra has one thread:
+        many small fits by two take three times as long, as these wait for each other.
         """
         facts = [self.provenance["weights_sha256"], code_sha256("data", "model", "metrics", MEASURES), inputs]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
@@ -169,7 +171,8 @@ class Run:
             with np.load(path, allow_pickle=False) as arrays:
                 if str(arrays["made_from"]) == key:
                     return {n: arrays[n] for n in arrays if n != "made_from"}
-        arrays = {n: np.asarray(value) for n, value in compute().items()}
+        with threadpool_limits(1, "blas"):
+            arrays = {n: np.asarray(value) for n, value in compute().items()}
         buffer = io.BytesIO()
         np.savez(buffer, made_from=key, **arrays)
         write_atomic(path, buffer.getvalue())
