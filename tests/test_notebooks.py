@@ -133,7 +133,7 @@ def test_each_verdict_of_the_report_can_come_out_both_ways(smoke_build, monkeypa
         assert undefined is False
 
 
-def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_path, tiny, tiny_data):
+def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(run_cells, tmp_path, tiny, tiny_data):
     mse, knn = (0.0044, 0.0046, 0.0047), (0.88, 0.87, 0.885)
     places = ("full", "full-43", "sweeps/seeds/seed=44,0a1b2c3d")  # the last as the points of a sweep lie
     for place, seed, loss, accuracy in zip(places, (42, 43, 44), mse, knn, strict=True):
@@ -153,11 +153,8 @@ def test_the_conclusion_gives_mean_and_spread_over_the_seeds_that_it_finds(tmp_p
     shutil.copytree(tmp_path / "runs" / "full", tmp_path / "alone" / "full")
     pages = []
     for place in ("runs", "alone"):
-        out = tmp_path / f"{place}.ipynb"
-        done = papermill("en/conclusion.ipynb", out, "-p", "run", tmp_path / place / "full")
-        assert done.returncode == 0, done.stderr[-3000:]
-        shown = [o.data for c in nbformat.read(out, 4).cells if c.cell_type == "code" for o in c.outputs]
-        pages.append("\n".join(data["text/markdown"] for data in shown))
+        shown = run_cells(ROOT / "notebooks" / "en" / "conclusion.ipynb", run=str(tmp_path / place / "full"))
+        pages.append("\n".join(shown))
     shares = [100 * share for share in knn]
     assert f"| {statistics.mean(mse):.6f} ±\N{NO-BREAK SPACE}{statistics.stdev(mse):.6f} | 3 |" in pages[0]
     assert f"| {statistics.mean(shares):.3f}% ±\N{NO-BREAK SPACE}{statistics.stdev(shares):.3f}% | 3 |" in pages[0]
