@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -200,12 +201,18 @@ def code_sha256(*modules: str | Path) -> str:
 
     A folder is named by its path, not imported: the core does not depend on it, and it may be missing.
     """
-    digest = hashlib.sha256()
     files = (sorted(m.glob("*.py")) if isinstance(m, Path) else [Path(__file__).parent / f"{m}.py"] for m in modules)
+    digest = hashlib.sha256()
     for path in itertools.chain.from_iterable(files):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode())
+        digest.update(_meaning(path.read_text(encoding="utf-8")))
     return digest.hexdigest()
+
+
+@cache  # a chapter asks some thirty times, and to parse all modules takes a tenth of a second
+def _meaning(source: str) -> bytes:
+    """A module's source without what does not count."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree).encode()

@@ -18,7 +18,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 from cae_lib import data
 from cae_lib.config import Config
+from cae_lib.execution import THREADS
 from cae_lib.model import ConvAutoencoder
+
+# Two of pytest's workers share two cores, and threads that wait for each other take many times as long beside other
+# work: all that the tests begin has one, unless the environment says otherwise.
+os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
+torch.set_num_threads(int(os.environ[THREADS[0]]))
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
