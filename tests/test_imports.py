@@ -305,7 +305,8 @@ def test_without_pyarrow_the_message_says_how_to_get_it(place):
 
 
 def test_classes_alone_are_split_by_seed_each_by_the_same_share(place):
-    lay(pictures(begin="", names=lambda label: ["cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay", "kid", "lynx"][label]))
+    names = ["cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay", "kid", "lynx"]
+    lay(pictures(begin="", names=lambda label: names[label]))
     found, said = bring(test_share=0.3, seed=5)
     assert np.bincount(found["yt"]).tolist() == [6] * 10 and np.bincount(found["y"]).tolist() == [14] * 10
     everything = np.concatenate([found["x"], found["xt"]])
@@ -348,12 +349,13 @@ def test_a_class_may_be_called_train(place):
     assert set(subject.read(Path("data/mine")).classes["en"]) == {"train", "bus", "exam", *names[3:]}
 
 
+WORDS = np.array(["NA", "nan", "yes", "no", "null", "true", "07", "1e3", "é", "字"])
 LABELS = {
     "from 1": (Y + 1, [str(i) for i in range(1, 11)]),
     "with gaps": (Y * 7 - 3, [str(i * 7 - 3) for i in range(10)]),
     "letters": (np.array([*"abcdefghij"])[Y], [*"abcdefghij"]),
     "floats": (Y.astype(float), [str(i) for i in range(10)]),
-    "words with no value's look": (np.array(["NA", "nan", "yes", "no", "null", "true", "07", "1e3", "é", "字"])[Y], None),
+    "words with no value's look": (WORDS[Y], None),
 }
 
 

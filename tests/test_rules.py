@@ -24,8 +24,20 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "training", "metrics")
-ORDER += ("execution", "grid", "sweep", "__main__")
+ORDER = ("files", "config", "subject", "fetch", "data")
+ORDER += ("imports.sources", "imports.arrays", "imports.tables", "imports.folders", "imports.parts", "imports.pixels")
+ORDER += (
+    "imports.__init__",
+    "model",
+    "machine",
+    "run",
+    "training",
+    "metrics",
+    "execution",
+    "grid",
+    "sweep",
+    "__main__",
+)
 EXERCISES = (
     "answers",
     "data_and_model",
