@@ -77,7 +77,8 @@ def fetch(options: dict) -> int:
 
 
 def import_run(options: dict) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was begun is cleared away
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was begun is cleared away
+        signal.signal(number, signal.default_int_handler)
     source, target = options.pop("source"), options.pop("target")
     imports.import_images(source, target, imports.Options.of(options))
     return 0

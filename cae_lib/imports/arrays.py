@@ -48,12 +48,12 @@ def read_arrays(root: Path, files: list[Path], asked: str | None) -> Source:
         labels = _labels_of(images, {n: a for n, a in of_part.items() if n not in pictures}, asked)
         if labels is None:
             raise DataError(
-                f"{name}: found no array of labels, or several, for its images; allowed is one that has as many, named "
+                f"{root / name}: found no array of labels, or several, for its images; allowed is one that has as many, named "
                 f"by --labels where others do too; found are {listed}"
             )
         if images.shape[0] != len(labels):
             images = np.moveaxis(images, -1, 0)
-        source.parts[part] = Part(_shaped(images, name), labels, name)
+        source.parts[part] = Part(_shaped(images, str(root / name)), labels, str(root / name))
     return source
 
 
@@ -134,15 +134,9 @@ def _mat(path: Path) -> dict[str, np.ndarray]:
         found = scipy.io.loadmat(path)
     except NotImplementedError:
         raise DataError(f"{path}: is MATLAB's version 7.3; allowed is up to 7: save(…, '-v7')") from None
-    except (
-        ValueError,
-        TypeError,
-        EOFError,
-        KeyError,
-        OverflowError,
-        zlib.error,
-        scipy.io.matlab.MatReadError,
-    ) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes scipy raise anything
         raise DataError(f"{path}: cannot be read as MATLAB's ({error})") from None
     entries, waiting = {}, [(f"/{k}", v) for k, v in found.items() if not k.startswith("__")]
     while waiting:
