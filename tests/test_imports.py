@@ -561,6 +561,7 @@ def test_the_words_are_a_skeleton_in_both_languages_and_the_profile_fits_the_fil
     said = bring()[1]
     words = subject.read(Path("data/mine"))
     assert words.classes["id"] == words.classes["en"] == tuple(f"my class {n}" for n in range(10))
+    assert "&id" not in Path("data/mine/classes.yml").read_text(encoding="utf-8"), "a person edits it"
     assert words.name["en"] == "mine" and words.item == {"id": "citra", "en": "image"}
     config = Config.from_dict(read_parameters(Path("notebooks/params/mine.yml"))[1], extra=("run",))
     loaded = data.load(config)

@@ -105,7 +105,7 @@ def idx(array: np.ndarray) -> bytes:
 def _write(place: Path, images: dict, labels: dict, titles: list[str]) -> None:
     name = " ".join(place.name.replace("_", " ").split())
     words = {"name": {"id": name, "en": name}, "item": {"id": "citra", "en": "image"}}
-    words["classes"] = {"id": titles, "en": titles}
+    words["classes"] = {"id": titles, "en": [*titles]}  # YAML would write one list as a reference
     text = "# What the pages call the dataset, one of its images and the classes, label 0 first; translate id.\n"
     text += yaml.safe_dump(words, allow_unicode=True, sort_keys=False, width=10**6)
     contents = {"classes.yml": text, "preview.png": contact_sheet(images["train"], labels["train"], titles)}

@@ -48,8 +48,8 @@ def read_arrays(root: Path, files: list[Path], asked: str | None) -> Source:
         labels = _labels_of(images, {n: a for n, a in of_part.items() if n not in pictures}, asked)
         if labels is None:
             raise DataError(
-                f"{root / name}: found no array of labels, or several, for its images; allowed is one that has as many, named "
-                f"by --labels where others do too; found are {listed}"
+                f"{root / name}: found no array of labels, or several, for its images; allowed is one that has as "
+                f"many, named by --labels where others do too; found are {listed}"
             )
         if images.shape[0] != len(labels):
             images = np.moveaxis(images, -1, 0)

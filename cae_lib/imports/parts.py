@@ -31,6 +31,8 @@ def classes_of(found: Source) -> list[str]:
     classes = sorted(known, key=natural)
     if all(re.fullmatch(r"-?\d+", label) for label in classes):
         classes.sort(key=int)
+        if classes != [str(i) for i in range(len(classes))]:
+            found.notes.append(f"the labels {classes[0]} to {classes[-1]} become 0 to {len(classes) - 1}")
     if not CLASSES[0] <= len(classes) <= CLASSES[1]:
         where = next(iter(found.parts.values())).where
         shown = ", ".join(classes[:5]) + (" …" if len(classes) > 5 else "")
@@ -38,8 +40,6 @@ def classes_of(found: Source) -> list[str]:
             f"{where}: found {len(classes)} classes ({shown}), allowed are {CLASSES[0]} "
             f"to {CLASSES[1]}; where these are no classes, --labels names the column or the entry that has them"
         )
-    if classes != [str(i) for i in range(len(classes))]:
-        found.notes.append(f"the labels {classes[0]} to {classes[-1]} become 0 to {len(classes) - 1}")
     return classes
 
 
