@@ -1,7 +1,6 @@
-# The verbs of the report; `make help` lists them. What is up to date is not made again: book/make.py decides, by content.
+# The verbs of the report; `make help` lists them. What is up to date is not made again, by content: PLAN=yes says what.
 #   make report PROFILE=quick LANGS=id     another profile of notebooks/params/ (full is the default), one edition only
 #   make report BASE_URL=https://example.org/report   with what search engines want to know: addresses, sitemap, robots.txt
-#   make report PLAN=yes                   makes nothing: says what is stale, and why
 #   make … PYTHON=python3.12               the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
 PROFILE ?= full
 LANGS   ?= id en
@@ -18,7 +17,7 @@ ASKED  = --profile "$(PROFILE)" --langs "$(LANGS)" --build "$(BUILD)" --jobs $(J
   --base-url "$(BASE_URL)" --edition "$(EDITION)" --port "$(PORT)" $(PLAN:%=--plan) \
   $(if $(filter undefined,$(origin SWEEPS)),,--sweeps "$(SWEEPS)")
 
-.PHONY: help report test test-all lab sync notebooks book pdf serve pictures bench bench-sweep sweep clean distclean env
+.PHONY: help report test test-all lab sync notebooks book import pdf serve pictures bench bench-sweep sweep clean distclean env
 help:  ## these lines
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "The two that do everything: make report, make test."
@@ -39,6 +38,9 @@ test-all:  ## the tests and the slow ones
 
 lab:  ## open JupyterLab on the notebooks: notebooks/id, notebooks/en
 	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/$(firstword $(LANGS)) $(if $(filter 0,$(shell id -u)),--allow-root)
+
+import:  ## make a dataset and its profile of your own images: FROM=pictures NAME=mine (OPTIONS="--size 64")
+	$(RUN) -m cae_lib import "$(FROM)" "data/$(NAME)" $(OPTIONS)
 
 sync:  ## carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language
 	$(RUN) book/translations.py $(FROM:%=--from %) $(NEW:%=--new %)

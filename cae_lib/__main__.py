@@ -1,4 +1,4 @@
-"""The command line: `python -m cae_lib fetch`, `train` and `sweep`; the flags of `train` are `Config`'s fields.
+"""The command line: `python -m cae_lib fetch · import · train · sweep`; the flags of `train` are `Config`'s fields.
 
 A mistake of the user's is one message and exit code 2, a run in other hands 75, an interrupt 128 + the signal.
 """
@@ -9,8 +9,8 @@ import itertools
 import signal
 import sys
 
-from cae_lib import data, grid, subject, sweep, training
-from cae_lib.config import FAMILY, Config, ConfigError, count_of, read_parameters
+from cae_lib import data, grid, imports, subject, sweep, training
+from cae_lib.config import FAMILY, Config, ConfigError, check_names, count_of, read_parameters
 from cae_lib.files import FileError, UserError, project_path
 from cae_lib.run import Run, RunBusy, code_sha256
 
@@ -22,6 +22,21 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     fetched = verbs.add_parser("fetch", help="get the dataset and verify it")
     fetched.add_argument("--dataset", default=FAMILY[0], choices=FAMILY, help=f"which one ({FAMILY[0]})")
+    made = verbs.add_parser("import", help="make a report's dataset of one's own images", allow_abbrev=False)
+    made.add_argument("source", help="a folder of pictures (CLASS/*, or train/CLASS/* and test/CLASS/*), CSV, NPZ, …")
+    made.add_argument("target", help="the folder to make, such as data/mine")
+    made.add_argument("--size", help="pixels across, 8 to 64 (the images' own where they are squares, else 28)")
+    made.add_argument("--fit", help="pad: the whole image on its border's colour; crop: the middle square (pad)")
+    made.add_argument("--invert", action="store_true", help="turn dark on bright into bright on dark")
+    made.add_argument("--transpose", action="store_true", help="exchange rows and columns, for EMNIST's own files")
+    made.add_argument("--limit", help="at most so many images of each class and part (all)")
+    made.add_argument("--test-share", help="of each class, where there are no test images (0.2)")
+    made.add_argument("--seed", help="of what is drawn and mixed (42)")
+    made.add_argument(
+        "--labels", help="the labels' column (or first, last) or entry; or the names: a,b,c, or a text file"
+    )
+    made.add_argument("--drop-duplicates", action="store_true", help="leave out training images that are test images")
+    made.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
     train = verbs.add_parser("train", help="train one model into a run directory", allow_abbrev=False)
     train.add_argument("--params", help="a YAML file of parameters, such as notebooks/params/full.yml")
     train.add_argument("--run", help="the run directory")
@@ -40,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
-        if unknown:  # no field of Config takes None: this always raises, with "did you mean" for a mistyped flag
-            Config.from_dict({unknown[0].lstrip("-").replace("-", "_"): None})
-        return {"fetch": fetch, "train": train_run, "sweep": sweep_run}[options.pop("verb")](options)
+        verb = options.pop("verb")
+        check_names([word.lstrip("-").replace("-", "_") for word in unknown], tuple(options))
+        return {"fetch": fetch, "import": import_run, "train": train_run, "sweep": sweep_run}[verb](options)
     except training.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.number
@@ -58,6 +73,14 @@ def fetch(options: dict) -> int:
     folder, source = data.find(dataset=options["dataset"])
     name = subject.find(options["dataset"]).name["en"]
     print(f"{name} is whole: {folder} (source: {source}; SHA-256 of all four files verified)")
+    return 0
+
+
+def import_run(options: dict) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was begun is cleared away
+        signal.signal(number, signal.default_int_handler)
+    source, target = options.pop("source"), options.pop("target")
+    imports.import_images(source, target, imports.Options.of(options))
     return 0
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import typing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
@@ -94,7 +95,7 @@ class Config:
     def from_dict(cls, values: dict, extra: tuple[str, ...] = ()) -> "Config":
         """`Config` from names and values; raises `ConfigError` for a name that neither it nor `extra` has."""
         names = [f.name for f in dataclasses.fields(cls)]
-        _check_names(values, [*extra, *names])
+        check_names(values, [*extra, *names])
         return cls(**{name: value for name, value in values.items() if name in names})
 
     def to_dict(self) -> dict:
@@ -136,11 +137,12 @@ def check_parameters(namespace: dict, *known: str) -> set[str]:
             last[cell.lstrip().splitlines()[0].strip() == "# Parameters"] = cell
     assigns = (s for cell in last.values() for s in ast.parse(cell).body if isinstance(s, ast.Assign))
     assigned = [n.id for s in assigns for t in s.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-    _check_names(assigned, known)
+    check_names(assigned, known)
     return set(assigned)
 
 
-def _check_names(names, known) -> None:
+def check_names(names: Iterable[str], known: Sequence[str]) -> None:
+    """`ConfigError` for the first of `names` that is not `known`."""
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError
-from cae_lib.fetch import FILES, PUBLISHED, DataError, sources
+from cae_lib.fetch import FILES, IMPORT, PUBLISHED, DataError, near_miss, sources
 from cae_lib.files import FileError, project_path, write_atomic
 
 # Images of each class that the chapters cannot do without: anomaly detection knows one class alone, and looks at five
@@ -105,7 +105,7 @@ def check_brightness(path: Path, images: np.ndarray) -> None:
         raise DataError(
             f"{path}: found pixels from {images.min()} to {images.max()}, and none above {found} in 99 of 100 images; "
             f"white is 255, and allowed are images that reach {DARKEST} and more: multiply the pixels of all files by "
-            f"one number{factor}"
+            f"one number{factor}, or have them rescaled: {IMPORT}"
         )
 
 
@@ -146,7 +146,7 @@ def read_file(folder: Path, name: str) -> tuple[bytes, Path]:
     """The decompressed content of one IDX file, plain or .gz, and where it lies; `DataError` for half a .gz."""
     plain, packed = folder / name, folder / f"{name}.gz"
     if not plain.is_file() and not packed.is_file():
-        raise DataError(f"{plain} is missing")
+        raise DataError(f"{plain} is missing{near_miss(folder, name)}")
     path = plain if plain.is_file() else packed
     try:
         return path.read_bytes() if path == plain else gzip.decompress(path.read_bytes()), path

@@ -3,7 +3,9 @@
 Nothing here is trusted: `data` verifies what a source gives.
 """
 
+import difflib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +20,9 @@ FILES = (  # the four names that every dataset of this family has
     *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 )
+
+
+IMPORT = "make import FROM=… NAME=… makes a dataset's folder of pictures, CSV, NPZ and other files"
 
 
 class DataError(UserError):
@@ -125,3 +130,15 @@ def unpack_package(published: Published) -> Iterator[Path]:
         (package,) = Path(temporary).glob("*.deb")
         subprocess.run(["dpkg-deb", "-x", package, temporary], check=True, capture_output=True)
         yield Path(temporary, *published.folder.parts[1:])
+
+
+def near_miss(folder: Path, name: str) -> str:
+    """What a message says after "… is missing": which file of the folder may be meant; "" where there is none."""
+    found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    words = {other: re.sub(r"[^a-z0-9]", "", other.lower().removesuffix(".gz")) for other in (name, *found)}
+    close = difflib.get_close_matches(words[name], [words[n] for n in found if n.removesuffix(".gz") not in FILES], n=1)
+    other = next((n for n in found if words[n] in close), None)
+    if other is None:
+        return ""
+    meant = f"{name}.gz" if other.lower().endswith(".gz") else name
+    return f"; found {other}, did you mean {meant}? Rename it, or import it: {IMPORT}"

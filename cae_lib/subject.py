@@ -65,7 +65,7 @@ def read(folder: Path) -> Subject:
     try:
         words = read_yaml(path, typed=False)  # 007, 1.50 and yes are names as they stand
     except FileError as error:
-        hint = "" if path.is_file() else "; it names the ten classes, see README"
+        hint = "" if path.is_file() else f"; it names the ten classes, see README, or make import FROM={folder} NAME=…"
         raise SubjectError(f"{error}{hint}") from None
     keys = ("name", "item", "classes")
     for key in words if isinstance(words, dict) else [words]:

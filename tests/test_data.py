@@ -533,7 +533,9 @@ def test_images_that_nobody_could_see_are_refused_before_any_training(place, nam
         data.load(own(place, FILES | {name: idx(dark)}))
     told = f"{place / 'data' / 'mine' / name}: found pixels from 0 to {int(dark.max())}, and none above {white} in 99"
     assert str(caught.value).startswith(told) and "allowed are images that reach 64 and more" in str(caught.value)
-    assert str(caught.value).endswith(f"by one number, such as {factor}" if factor else "by one number")
+    multiplied, _, way_out = str(caught.value).partition(", or have them rescaled: ")
+    assert multiplied.endswith(f"by one number, such as {factor}" if factor else "by one number")
+    assert way_out.startswith("make import FROM=")
 
 
 def test_dark_images_with_something_bright_in_them_are_allowed(place):

@@ -24,8 +24,9 @@ REQUIRED += ("conclusion",)
 NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / "notebooks").glob("??/*.ipynb"))}
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
-ORDER = ("files", "config", "subject", "fetch", "data", "model", "machine", "run", "threads", "training", "metrics")
-ORDER += ("execution", "grid", "sweep", "__main__")
+ORDER = ("files", "config", "subject", "fetch", "data")
+ORDER += tuple(f"imports.{name}" for name in ("sources", "arrays", "tables", "folders", "parts", "pixels", "__init__"))
+ORDER += ("model", "machine", "run", "threads", "training", "metrics", "execution", "grid", "sweep", "__main__")
 EXERCISES = (
     "answers",
     "data_and_model",
