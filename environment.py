@@ -1,19 +1,64 @@
-"""Find the Python that runs the project, or make it: prints its path, or with `run …` runs it. Standard library only.
+"""Find the Python that runs the project, or make it; then do what is asked. Standard library only, on every system.
+
+    python environment.py report PROFILE=quick     a verb, with settings: the same as `make report PROFILE=quick`
+    python environment.py help                     the verbs and the settings
+    python environment.py run …                    a program in the environment; with nothing: the path of its Python
 
 An active conda or virtual environment that has everything pyproject.toml asks for is used as it is; otherwise
 .venv is made with pip from pyproject.toml and constraints.txt, and made again when one of the two changes: beside the
 one that is there, which is replaced only by a whole one, and only if this checkout made it.
 """
 
-import fcntl
+import difflib
 import hashlib
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows has another one
+    fcntl = None
+
 ROOT = Path(__file__).resolve().parent
+PYTHON = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")  # within an environment
+VERBS = {
+    "help": "these lines",
+    "report": "train, execute the notebooks, build the book in both languages (PROFILE=full)",
+    "book": "the same as report, without the closing lines",
+    "notebooks": "train and execute the notebooks",
+    "pdf": "print the report: _build/pdf/laporan-id.pdf, report-en.pdf, with the cover of book/cover.yml (EDITION=id)",
+    "serve": "read the book at http://localhost:8000 (PORT=8000)",
+    "test": "the tests, with a smoke-sized report (minutes)",
+    "test-all": "the tests and the slow ones",
+    "lab": "open JupyterLab on the notebooks: notebooks/id, notebooks/en",
+    "import": 'make a dataset and its profile of your own images: FROM=pictures NAME=mine (OPTIONS="--size 64")',
+    "sync": "carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language",
+    "pictures": "take the README's pictures from the executed notebooks",
+    "sweep": "run what is missing of a sweep, then the report with its page (not with PAGE=no): SWEEP=latent_dim",
+    "bench": "measure the training beside the textbook loop (six minutes on a quiet machine)",
+    "bench-sweep": "measure the sweeps: two workers beside one, overhead, thousands of points, killed workers",
+    "env": "make or find the environment only",
+    "install": "add what is missing to the Python that runs this and leave its torch as it is: for Colab and Kaggle",
+    "clean": "delete the book and the executed notebooks; the trained runs stay",
+    "distclean": "delete everything made: runs/, data/ and .venv/ too",
+}
+DEFAULTS = {
+    "PROFILE": "full",
+    "LANGS": "id en",
+    "BUILD": "_build",
+    "JOBS": "2",
+    "PORT": "8000",
+    "SWEEP": "latent_dim",
+}
+SETTINGS = (*DEFAULTS, "BASE_URL", "REPO_URL", "EDITION", "PLAN", "SWEEPS", "SCHEDULER", "WORKERS", "PAGE")
+SETTINGS += ("FROM", "NEW", "NAME", "OPTIONS", "VENV", "TORCH_INDEX")
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
 CHECK = """
 import importlib.metadata as m, sys
 assert (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {sys.version.split()[0]}, needed is 3.11 to 3.13"
@@ -27,22 +72,117 @@ for line in project["dependencies"]:
 
 
 def main(argv: list[str]) -> None:
-    python = find()
-    if not argv:
-        return print(python)
+    verb, *words = argv or [""]
+    if verb == "run":
+        become(find(), words)
+    if not verb:
+        return print(find())
+    settings = read_settings(verb, words)
+    os.chdir(ROOT)
+    if verb == "help":
+        print("\n".join(f"  make {name:<14} {about}" for name, about in VERBS.items()))
+        print(
+            f"Behind the verb, NAME=value: {', '.join(SETTINGS)}.\nThe two that do everything: make report, make test."
+        )
+        print("Without make it is `python environment.py VERB NAME=value`.")
+    elif verb == "env":
+        print(f"the environment: {find()}")
+    elif verb == "install":
+        install()
+    elif verb in ("clean", "distclean"):
+        delete(settings["BUILD"], *(("runs", "data", ".venv", ".venv.making") if verb == "distclean" else ()))
+    else:
+        python = find()
+        *first, last = programs(verb, settings)
+        for program in first:
+            if code := finished(python, program):
+                sys.exit(code)
+        if first and verb == "sweep":
+            pages = (
+                f"{settings['BUILD']}/html/{x}/10_sweep_{settings['SWEEP']}.html" for x in settings["LANGS"].split()
+            )
+            print(f"now the report; the sweep's page in it: {' '.join(pages)}")
+        become(python, last)
+
+
+def read_settings(verb: str, words: list[str]) -> dict:
+    """Each setting as it was given behind the verb, else as the environment has it, where make puts it, else its
+    default; exits for a verb or a setting that there is not.
+    """
+    if verb not in VERBS:
+        sys.exit(f"there is no verb {verb!r}: {hint(verb, VERBS)}")
+    for word in words:
+        name, given, value = word.partition("=")
+        if not given or name not in SETTINGS:
+            sys.exit(f"found {word!r} behind {verb}, allowed is NAME=value: {hint(name.upper(), SETTINGS)}")
+        os.environ[name] = value
+    return {name: os.environ.get(name, DEFAULTS.get(name)) for name in SETTINGS}
+
+
+def hint(name: str, known) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+def programs(verb: str, settings: dict) -> list[list[str]]:
+    """What the environment's Python runs for a verb, one after the other."""
+
+    def given(*names: str) -> list[str]:
+        return [w for name in names if settings[name] for w in (f"--{name.lower().replace('_', '-')}", settings[name])]
+
+    langs, build = settings["LANGS"].split(), settings["BUILD"]
+    asked = ["--langs", settings["LANGS"]]  # also where it is empty, which is refused there in words
+    asked += given("PROFILE", "BUILD", "JOBS", "BASE_URL", "REPO_URL", "EDITION", "PORT")
+    asked += ["--plan"] if settings["PLAN"] else []
+    asked += [] if settings["SWEEPS"] is None else ["--sweeps", settings["SWEEPS"]]  # empty: none has a page
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container's only user
+    sweep = ["-m", "cae_lib", "sweep", settings["SWEEP"], *given("PROFILE", "SCHEDULER", "WORKERS")]
+    options = shlex.split(settings["OPTIONS"] or "")
+    shown = f"{build}/notebooks/{''.join(langs[-1:])}"
+    known = {
+        "test": [["-m", "pytest", "-m", "not slow", "-n", settings["JOBS"]]],
+        "test-all": [["-m", "pytest"]],
+        "lab": [["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{''.join(langs[:1])}", *root]],
+        "import": [["-m", "cae_lib", "import", settings["FROM"] or "", f"data/{settings['NAME'] or ''}", *options]],
+        "sync": [["book/translations.py", *given("FROM", "NEW")]],
+        "pictures": [["book/make.py", "notebooks", *asked], ["book/pictures.py", shown]],
+        "bench": [["benchmarks/training.py", "--out", f"{build}/bench/training.json"]],
+        "bench-sweep": [["benchmarks/sweep.py", "--out", f"{build}/bench/sweep.json"]],
+        "sweep": [sweep] if settings["PAGE"] == "no" else [sweep, ["book/make.py", "report", *asked]],
+    }
+    return known.get(verb, [["book/make.py", verb, *asked]])
+
+
+def become(python: Path, program: list[str]) -> None:
+    """Run a program in the environment, in this process's place, and end as it does."""
+    sys.stdout.flush()
+    if hasattr(os, "execve") and os.name == "posix":  # signals and the exit code are the program's own
+        os.execve(python, [str(python), *program], surroundings())
+    sys.exit(finished(python, program))
+
+
+def finished(python: Path, program: list[str]) -> int:
+    """Run a program in the environment to its end; its exit code. Ctrl-C reaches it as well, and it answers."""
+    with subprocess.Popen([python, *program], env=surroundings()) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def surroundings() -> dict[str, str]:
+    """The environment variables of a program: the project's packages are found, and every text is UTF-8."""
     paths = [str(ROOT), str(ROOT / "book"), os.environ.get("PYTHONPATH")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if os.name == "posix":  # in this process's place: signals and the exit code are the program's own
-        sys.stdout.flush()
-        os.execve(python, [str(python), *argv[1:]], environment)
-    sys.exit(subprocess.run([python, *argv[1:]], env=environment).returncode)
+    return {"PYTHONUTF8": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def find() -> Path:
     """The active environment's Python, if it has everything, else that of the project's own."""
     for prefix in (os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX")):
-        python = Path(prefix, "bin", "python") if prefix else None
-        if python and python.is_file():
+        # conda for Windows has its Python beside Scripts
+        places = [Path(prefix, *PYTHON), Path(prefix, PYTHON[-1])] if prefix else []
+        if python := next((path for path in places if path.is_file()), None):
             done = subprocess.run(
                 [python, "-c", CHECK], cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace"
             )
@@ -56,11 +196,14 @@ def find() -> Path:
 def own_environment() -> Path:
     """The Python of VENV, or of .venv; the environment is made first where it is missing or out of date."""
     folder = Path(os.environ.get("VENV") or ROOT / ".venv").absolute()
-    python = folder / "bin" / "python"
+    python = folder.joinpath(*PYTHON)
     if is_current(folder):
         return python
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(f"Python {sys.version.split()[0]} runs this; needed is 3.11 to 3.13: make … PYTHON=python3.12")
+        sys.exit(
+            f"Python {sys.version.split()[0]} runs this; needed is 3.11 to 3.13: make … PYTHON=python3.12, or "
+            f"python3.12 environment.py …"
+        )
     check_ours(folder)
     place = folder.resolve()
     beside = place.with_name(f"{place.name}.making")
@@ -76,7 +219,7 @@ def own_environment() -> Path:
 
 
 def is_current(folder: Path) -> bool:
-    return (folder / "bin" / "python").is_file() and text_of(folder / "made-from") == wanted_sha256()
+    return folder.joinpath(*PYTHON).is_file() and text_of(folder / "made-from") == wanted_sha256()
 
 
 def check_ours(folder: Path) -> None:
@@ -101,19 +244,32 @@ def locked(beside: Path):
     beside.mkdir(parents=True, exist_ok=True)
     with open(beside / "lock", "w", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process is making {beside.with_suffix('')}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if not taken(file):
+                say(f"another process is making {beside.with_suffix('')}; waiting for it")
+                while not taken(file):
+                    time.sleep(0.5)
         except OSError as error:  # a file system without locks: two at once are rare
             say(f"{beside.parent} has no locks ({error.strerror}): do not run a second make until this one is done")
         yield
 
 
+def taken(file) -> bool:
+    """Whether this process has the lock on the open file now; the system drops it when the file is closed."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):  # in Windows' words, permission is denied
+        return False
+    return True
+
+
 def make(folder: Path, place: Path, beside: Path) -> None:
     """Make the environment as beside/new, then exchange it with the one at `place`, which is whole until then."""
-    import shutil  # not above: every verb of make would wait for these two
-    import venv
+    import venv  # not above: every verb would wait for it
 
     new, old = beside / "new", beside / "old"
     before = f"; {folder} is as it was before, but not what is asked for now" if place.exists() else ""
@@ -122,12 +278,19 @@ def make(folder: Path, place: Path, beside: Path) -> None:
         venv.create(new, with_pip=True, clear=True)
     except subprocess.CalledProcessError:
         sys.exit("this Python cannot make virtual environments with pip; on Debian and Ubuntu install python3-venv")
-    pip = [new / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [new.joinpath(*PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if index := torch_index():
+        # These two alone, and few tries: where that index cannot be reached, the step below takes them from pip's own.
+        asked = ["--no-deps", "--extra-index-url", index, "--timeout", "15", "--retries", "2"]
+        torch = pinned("torch", "torchvision")
+        if torch and subprocess.run([*pip, *asked, *torch], stdout=sys.stderr).returncode:
+            say(f"{' and '.join(torch)} could not be had with the help of {index}; going on without it")
     done = subprocess.run([*pip, "-c", ROOT / "constraints.txt", "-e", ROOT], stdout=sys.stderr)
     if done.returncode:
         shutil.rmtree(new)
         sys.exit(f"pip could not make {folder} (see above); with a network, try again{before}")
-    for path in (path for path in (new / "bin").iterdir() if path.is_file() and not path.is_symlink()):
+    scripts = new / PYTHON[0]
+    for path in (path for path in scripts.iterdir() if path.is_file() and not path.is_symlink()):
         content = path.read_bytes()  # a script's first line names its Python by its whole path
         if os.fsencode(new) in content:
             path.write_bytes(content.replace(os.fsencode(new), os.fsencode(place)))
@@ -135,10 +298,65 @@ def make(folder: Path, place: Path, beside: Path) -> None:
     (new / "made-from").write_text(wanted_sha256(), encoding="utf-8")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
-        place.rename(old)
-    new.rename(place)
+        move(place, old)
+    move(new, place)
     shutil.rmtree(old, ignore_errors=True)
     say(f"made {folder}")
+
+
+def move(path: Path, place: Path) -> None:
+    """Rename a folder; on Windows, when virus scanner and others have closed its files, 10 seconds at the most."""
+    for tries in range(20, -1, -1):
+        try:
+            path.rename(place)
+            return
+        except PermissionError as error:
+            if not tries or not hasattr(error, "winerror"):
+                raise
+            time.sleep(0.5)
+
+
+def torch_index() -> str:
+    """The index that pip is told of for torch beside its own: what TORCH_INDEX says, and where it says nothing, that
+    of the CPU's builds on a Linux without an NVIDIA GPU, whose usual build brings CUDA. pip prefers `2.13.0+cpu`.
+    """
+    if "TORCH_INDEX" in os.environ:
+        return os.environ["TORCH_INDEX"]
+    nvidia = shutil.which("nvidia-smi") or any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/nvidiactl")))
+    return CPU_WHEELS if sys.platform == "linux" and not nvidia else ""
+
+
+def pinned(*names: str) -> list[str]:
+    """The lines of constraints.txt for some packages."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.partition("==")[0] in names]
+
+
+def install() -> None:
+    """Add to the Python that runs this what it lacks; a torch that is there stays, as it is made for the machine."""
+    import tomllib
+    from importlib import metadata
+
+    def lacks(line: str) -> bool:
+        name, _, pin = line.partition("==")
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return True
+        return bool(pin) and found != pin and name not in ("torch", "torchvision")
+
+    lines = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    if missing := [line for line in lines if lacks(line)]:
+        say(f"installing {' '.join(missing)}")
+        sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing]).returncode)
+
+
+def delete(*names: str) -> None:
+    for path in map(Path, names):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def text_of(path: Path) -> str:
@@ -157,4 +375,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a console may have no letter for a path's
     main(sys.argv[1:])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from cae_lib import subject
-from cae_lib.files import FileBusy, UserError, lock
+from cae_lib.files import FileBusy, UserError, lock, speak
 from making import outputs, tasks
 from making.digests import read_json
 from making.outputs import ROOT, Report
@@ -18,7 +18,7 @@ from report import claims
 from stage import glossary
 from stage.cover import read_cover
 from stage.prose import check_cells, check_prose
-from stage.sources import BOOK, languages, pages, web_address
+from stage.sources import BOOK, languages, pages, repository, web_address
 
 HEADLINES = [  # key in metrics.json, what it is, decimals
     ("test_mse", "test MSE", 5),
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--build", default="_build", help="the folder for what is made (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="how many things at a time (%(default)s)")
     parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
+    parser.add_argument("--repo-url", default="", help="where the notebooks lie: https://github.com/… (CITATION.cff's)")
     parser.add_argument("--sweeps", help="the sweeps that get a page (all that have finished under this profile)")
     parser.add_argument("--edition", default="", help="of the PDFs, those of these languages alone")
     parser.add_argument("--port", default="8000", help="where `serve` shows the book (%(default)s)")
@@ -83,7 +84,8 @@ def asked(options) -> Report:
         raise UserError(f"JOBS: found {options.jobs}; allowed is at least 1")
     sweeps = None if options.sweeps is None else tuple(options.sweeps.split())
     profile = Path("notebooks", "params", f"{options.profile}.yml")
-    return Report(profile, langs, Path(options.build), options.jobs, web_address(options.base_url), sweeps)
+    addresses = web_address(options.base_url), repository(options.repo_url)
+    return Report(profile, langs, Path(options.build), options.jobs, *addresses, sweeps)
 
 
 def check(report: Report) -> None:
@@ -175,4 +177,5 @@ def close(report: Report, verb: str) -> None:
 
 
 if __name__ == "__main__":
+    speak()
     sys.exit(main())

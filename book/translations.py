@@ -19,7 +19,7 @@ from nbformat.v4 import new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from cae_lib.files import UserError, write_atomic  # noqa: E402
+from cae_lib.files import UserError, speak, write_atomic  # noqa: E402
 from report.citations import to_links, to_myst  # noqa: E402
 
 UNTRANSLATED = "untranslated"  # the tag of a cell that still speaks another language
@@ -389,4 +389,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    speak()
     main()

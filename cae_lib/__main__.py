@@ -8,10 +8,11 @@ import dataclasses
 import itertools
 import signal
 import sys
+from contextlib import nullcontext
 
 from cae_lib import data, grid, imports, subject, sweep, training
 from cae_lib.config import FAMILY, Config, ConfigError, check_names, count_of, read_parameters
-from cae_lib.files import FileError, UserError, project_path
+from cae_lib.files import WINDOWS, FileError, UserError, project_path, speak
 from cae_lib.run import Run, RunBusy, code_sha256
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
@@ -93,9 +94,17 @@ def train_run(options: dict) -> int:
         raise ConfigError(f"run: found {values.get('run')!r}, allowed is a directory; add --run runs/NAME")
     run, dataset = Run(values["run"]), data.load(config)
     if archive and (differences := run.differences(config, code_sha256(*training.CODE), dataset.sha256)):
-        with run.lock():  # not from under the hands of another process
-            names = (run.path.with_name(f"{run.path.name}.stale-{n}") for n in itertools.count(1))
-            aside = run.path.rename(next(path for path in names if not path.exists()))
+        names = (run.path.with_name(f"{run.path.name}.stale-{n}") for n in itertools.count(1))
+        # Not from under the hands of another process. Windows sees to that: it moves no folder in which a file is
+        # open, and a lock is one.
+        with nullcontext() if WINDOWS else run.lock():
+            try:
+                aside = run.path.rename(next(path for path in names if not path.exists()))
+            except PermissionError as error:
+                raise RunBusy(
+                    f"run: {run.path} was made differently and cannot be moved aside ({error.strerror}): another "
+                    f"program has a file in it open, or the folder around it may not be written to; name another run"
+                ) from None
         print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
     finished = run.state == "finished"
     training.train(config, dataset, run)
@@ -137,4 +146,5 @@ def read_params(name: str | None) -> dict:
 
 
 if __name__ == "__main__":
+    speak()
     sys.exit(main())

@@ -6,6 +6,7 @@
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -15,9 +16,17 @@ import yaml
 from filelock import FileLock, Timeout
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+IN_USE = (5, 32)  # Windows' own numbers for a file that another program has open, a reader or a virus scanner
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+WINDOWS = os.name == "nt"
 
 SOURCES = ("notebooks", "book", "cae_lib", "tests", "benchmarks", "data", "_build")  # the project's own folders
+
+
+def speak() -> None:
+    """Let a program of ours print what the console or file that hears it has no letter for, as in `\\u2192`."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
 
 
 class UserError(Exception):
@@ -91,8 +100,8 @@ def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -
             file.flush()
             os.fsync(file.fileno())
         if former and path.is_file():
-            path.replace(former)
-        temporary.replace(path)
+            move(path, former)
+        move(temporary, path)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise FileError(f"{path}: cannot be written ({error.strerror}); what was there before is whole") from None
@@ -103,6 +112,18 @@ def write_atomic(path: Path, content: bytes | str, former: Path | None = None) -
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def move(path: Path, place: Path) -> None:
+    """Put `path` into the place of `place`; on Windows, as soon as nobody has that one open, 5 seconds at the most."""
+    for tries in range(50, -1, -1):
+        try:
+            path.replace(place)
+            return
+        except PermissionError as error:
+            if not tries or getattr(error, "winerror", None) not in IN_USE:
+                raise
+            time.sleep(0.1)
 
 
 class _UniqueKeys:

@@ -422,7 +422,7 @@ def run_build(lang, notebooks, run, out, project=ROOT, **environment):
         executed = {name: Path(path) for name, path in executed.items()}
         try:
             toc, made_from = sources.contents(), {"a": "b"}
-            edition.build_edition(lang, ["id", "en"], toc, executed, Path(run), Path(out), "", made_from)
+            edition.build_edition(lang, ["id", "en"], toc, executed, Path(run), Path(out), "", made_from, "https://github.com/ani/report/tree/main")
         except sources.BookError as error:
             sys.exit(str(error))
     """
@@ -539,6 +539,38 @@ def test_an_edition_says_what_it_was_made_from(edition):
     assert record["made_from"] == {"a": "b"} and record["seconds"] > 0
 
 
+def test_a_notebooks_page_opens_in_colab_and_binder_and_a_page_of_prose_does_not(edition):
+    pages = [
+        BeautifulSoup((edition / "id" / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        for name in ("01_training", "introduction")
+    ]
+    links = {a.text.strip(): a["href"] for a in pages[0].select(".launch a")}
+    assert links == {
+        "Buka di Colab": "https://colab.research.google.com/github/ani/report/blob/main/notebooks/id/01_training.ipynb",
+        "Buka di Binder": "https://mybinder.org/v2/gh/ani/report/main?labpath=notebooks%2Fid%2F01_training.ipynb",
+    }
+    assert not pages[1].select(".launch a")
+
+
+def test_a_repository_is_that_of_the_command_or_of_the_citation_file(tmp_path, monkeypatch):
+    main = "https://github.com/ani/report/tree/main"
+    for written in ("https://github.com/ani/report", "https://github.com/ani/report.git", f"{main}/"):
+        assert sources.repository(written) == main, written
+    assert sources.repository("https://github.com/ani/a.b/tree/x/y") == "https://github.com/ani/a.b/tree/x/y"
+    for wrong in ("ani/report", "https://gitlab.com/ani/report", "https://github.com/ani", "git@github.com:ani/r.git"):
+        with pytest.raises(sources.BookError, match=r"REPO_URL: found .* https://github.com/ani/report"):
+            sources.repository(wrong)
+    assert sources.repository("") == "", "CITATION.cff names none yet"
+    monkeypatch.setattr(sources, "BOOK", tmp_path / "book")
+    for named, found in (("https://github.com/ani/report", main), ("https://gitlab.com/ani/report", "")):
+        (tmp_path / "CITATION.cff").write_text(f"repository-code: {named}\n", encoding="utf-8")
+        assert sources.repository("") == found
+    assert sources.launches("", "id", "01_training") == {}
+    links = sources.launches("https://github.com/ani/report/tree/a/b", "en", "10_sweep_seeds")
+    assert links["Colab"].endswith("/ani/report/blob/a/b/notebooks/en/10_sweep.ipynb")
+    assert links["Binder"].endswith("/gh/ani/report/a%2Fb?labpath=notebooks%2Fen%2F10_sweep.ipynb")
+
+
 def test_the_chooser_leads_to_every_edition(edition):
     page = BeautifulSoup((edition / "index.html").read_text(encoding="utf-8"), "html.parser")
     assert [a["href"] for a in page.select("a.door")] == [f"{x}/introduction.html" for x in sources.languages()]
@@ -549,7 +581,7 @@ def test_one_edition_alone_points_to_no_other(tmp_path):
     run = {"config": Config().to_dict()}
     alone = chooser(["id"], run)
     assert 'hreflang="en"' not in alone and 'lang="en"' not in alone and 'href="id/introduction.html"' in alone
-    told = staging.configuration("id", ["id"], tmp_path, [], run, {})["sphinx"]["config"]["html_context"]
+    told = staging.configuration("id", ["id"], tmp_path, {}, run, {})["sphinx"]["config"]["html_context"]
     assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"
 
 

@@ -1,7 +1,9 @@
 """`environment.py` decides which Python runs the project: tried with made-up interpreters, nothing is installed."""
 
+import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +37,9 @@ def place(tmp_path, monkeypatch):
     root.mkdir()
     (root / "pyproject.toml").write_text(PROJECT.format(pytest.__version__), encoding="utf-8")
     (root / "constraints.txt").write_text("numpy==1.0\n", encoding="utf-8")
-    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "VENV"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", *environment.SETTINGS):
+        monkeypatch.setenv(name, "")  # so that it is as it was, afterwards
+        monkeypatch.delenv(name)
     found = SimpleNamespace(environment=environment, root=root, own=root / ".venv", made=[], pip=[], pip_code=0)
 
     def create(folder, **options):
@@ -52,7 +55,7 @@ def place(tmp_path, monkeypatch):
         found.pip.append([str(word) for word in command])
         return subprocess.CompletedProcess(command, found.pip_code)
 
-    processes = SimpleNamespace(run=run, CalledProcessError=subprocess.CalledProcessError)
+    processes = SimpleNamespace(run=run, CalledProcessError=subprocess.CalledProcessError, Popen=subprocess.Popen)
     monkeypatch.setattr(environment, "ROOT", root)
     monkeypatch.setattr(environment, "subprocess", processes)
     monkeypatch.setattr(venv, "create", create)
@@ -314,3 +317,143 @@ def test_of_two_the_second_waits_says_so_and_finds_what_the_first_made(place, ca
     place.environment.say = say
     assert found == [place.own / "bin" / "python"] and len(place.made) == 1
     assert f"another process is making {place.own}; waiting for it" in said and (beside / "lock").exists()
+
+
+# --- the build of torch ------------------------------------------------------------------------------------------
+
+
+INDEX = "https://wheels.example/cpu"  # never a real one in a test
+
+
+@pytest.fixture
+def torch_place(place, monkeypatch):
+    """A project that pins torch, on a Linux without a GPU."""
+    (place.root / "constraints.txt").write_text("numpy==1.0\ntorch==2.0\ntorchvision==0.1\n", encoding="utf-8")
+    monkeypatch.setattr(place.environment, "CPU_WHEELS", INDEX)
+    monkeypatch.setattr(place.environment.shutil, "which", lambda name: None)
+    monkeypatch.setattr(place.environment.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(place.environment.sys, "platform", "linux")
+    return place
+
+
+def index_of(words: list[str]) -> str:
+    return words[words.index("--extra-index-url") + 1] if "--extra-index-url" in words else ""
+
+
+def test_without_a_gpu_torch_comes_first_with_the_help_of_the_cpus_index_and_nothing_else_does(torch_place, capsys):
+    choice(torch_place, capsys)
+    torch, rest = torch_place.pip
+    assert index_of(torch) == INDEX and torch[-2:] == ["torch==2.0", "torchvision==0.1"] and "--no-deps" in torch
+    assert not index_of(rest) and "-c" in rest
+
+
+@pytest.mark.parametrize("fault", ["a GPU by its program", "a GPU by its driver", "macOS", "none wanted"])
+def test_where_the_cpus_build_is_not_wanted_pip_is_asked_once_as_before(torch_place, monkeypatch, capsys, fault):
+    system = torch_place.environment
+    if "program" in fault:
+        monkeypatch.setattr(system.shutil, "which", lambda name: f"/usr/bin/{name}")
+    elif "driver" in fault:
+        monkeypatch.setattr(system.os.path, "exists", lambda path: path == "/proc/driver/nvidia")
+    elif fault == "macOS":
+        monkeypatch.setattr(system.sys, "platform", "darwin")
+    else:
+        monkeypatch.setenv("TORCH_INDEX", "")
+    choice(torch_place, capsys)
+    (words,) = torch_place.pip
+    assert not index_of(words)
+
+
+def test_another_index_of_torch_may_be_named(torch_place, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_INDEX", f"{INDEX}/cu1")
+    choice(torch_place, capsys)
+    assert index_of(torch_place.pip[0]) == f"{INDEX}/cu1"
+
+
+def test_where_that_index_cannot_be_reached_pip_goes_on_with_its_own(torch_place, monkeypatch, capsys):
+    codes = iter([1, 0])
+    run = torch_place.environment.subprocess.run
+
+    def failing(command, **options):
+        torch_place.pip_code = next(codes) if "pip" in command else 0
+        return run(command, **options)
+
+    monkeypatch.setattr(torch_place.environment.subprocess, "run", failing)
+    _, said = choice(torch_place, capsys)
+    assert "torch==2.0 and torchvision==0.1 could not be had" in said and "going on without" in said
+    assert len(torch_place.pip) == 2 and (torch_place.own / "made-from").is_file()
+
+
+def test_on_colab_what_is_missing_is_added_and_its_torch_stays(place, monkeypatch, capsys):
+    lines = ["torch==2.0", "torchvision==9", "pytest==0.1", "numpy", "made-up-package"]
+    project = f"[project]\ndependencies = {lines}\n"
+    (place.root / "pyproject.toml").write_text(project, encoding="utf-8")
+    with pytest.raises(SystemExit) as stop:
+        place.environment.main(["install"])
+    assert stop.value.code == 0 and place.pip[0][-2:] == ["pytest==0.1", "made-up-package"] and not place.made
+
+
+# --- the verbs -----------------------------------------------------------------------------------------------------
+
+
+def programs(place, *words: str) -> list[str]:
+    system = place.environment
+    return [" ".join(program) for program in system.programs(words[0], system.read_settings(words[0], words[1:]))]
+
+
+def test_each_verb_of_make_is_one_of_python(place):
+    makefile = (SOURCE.parent / "Makefile").read_text(encoding="utf-8")
+    verbs = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1]
+    assert f"\n{verbs}:\n\t@$(PYTHON) environment.py $@\n" in makefile
+    assert set(verbs.split()) == set(place.environment.VERBS) - {"install"}
+
+
+def test_settings_come_from_behind_the_verb_and_from_make(place, monkeypatch):
+    monkeypatch.setenv("PROFILE", "smoke")  # as make passes it on
+    monkeypatch.setenv("SWEEPS", "")
+    (report,) = programs(place, "report", "LANGS=jv en", "PLAN=yes")
+    assert report == (
+        "book/make.py report --langs jv en --profile smoke --build _build --jobs 2 --port 8000 --plan --sweeps "
+    )
+    (words,) = programs(place, "import", "FROM=my photos", "NAME=mine", "OPTIONS=--size 64 --fit 'crop'")
+    assert words == "-m cae_lib import my photos data/mine --size 64 --fit crop"
+    first, second = programs(place, "sweep", "SWEEP=seeds", "WORKERS=2")
+    assert first == "-m cae_lib sweep seeds --profile smoke --workers 2" and second.startswith("book/make.py report")
+    assert programs(place, "sweep", "SWEEP=seeds", "PAGE=no") == [first]
+    assert programs(place, "pictures")[1] == "book/pictures.py _build/notebooks/en"
+    assert programs(place, "sync", "FROM=", "NEW=jv") == ["book/translations.py --new jv"]
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
+def test_jupyterlab_is_told_that_root_may_start_it_and_nobody_else(place, monkeypatch, user, allowed):
+    """Jupyter refuses root, which is the only user of many containers."""
+    monkeypatch.setattr(place.environment.os, "geteuid", lambda: user)
+    (lab,) = programs(place, "lab")
+    assert "notebooks/id" in lab and ("--allow-root" in lab) == allowed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["reprot"], "there is no verb 'reprot': did you mean report?"),
+        (["report", "PROFIL=quick"], "found 'PROFIL=quick' behind report, .*NAME=value: did you mean PROFILE"),
+        (["report", "quick"], "found 'quick' behind report, allowed is NAME=value: there are PROFILE, LANGS"),
+    ],
+)
+def test_a_verb_or_setting_that_there_is_not_is_one_message(place, words, told):
+    with pytest.raises(SystemExit, match=told):
+        place.environment.main(words)
+    assert not place.made
+
+
+def test_what_was_made_is_deleted_and_nothing_else(place, monkeypatch):
+    monkeypatch.chdir(place.root)
+    for name in ("_build/html", "elsewhere", "runs/full", "data"):
+        (place.root / name).mkdir(parents=True)
+    place.environment.main(["clean", "BUILD=elsewhere"])
+    assert (place.root / "_build").is_dir() and not (place.root / "elsewhere").exists()
+    place.environment.main(["distclean", "BUILD=_build"])
+    assert {path.name for path in place.root.iterdir()} == {"pyproject.toml", "constraints.txt"}
+
+
+def test_an_old_python_can_read_it_to_say_that_it_is_old():
+    ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8))

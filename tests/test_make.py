@@ -459,16 +459,6 @@ def test_the_book_is_served_until_ctrl_c(tmp_path, monkeypatch, capsys):
     assert f"http://localhost:{free}/ until Ctrl-C" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False)])
-def test_jupyterlab_is_told_that_root_may_start_it_and_nobody_else(tmp_path, user, allowed):
-    """Jupyter refuses root, which is the only user of many containers."""
-    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n", encoding="utf-8")
-    (tmp_path / "id").chmod(0o755)
-    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(["make", "-n", "lab"], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert "jupyterlab" in done.stdout and ("--allow-root" in done.stdout) == allowed
-
-
 # --- pages of prose ----------------------------------------------------------------------------------------------
 
 GOOD = (
@@ -565,7 +555,7 @@ $$
 def test_money_is_no_formula_and_a_formula_stays_one(tmp_path):
     """What is checked agrees with what MyST reads, set as the book sets it."""
     assert FORMULA.findall(MONEY) == ["$k = 3$", "$n$", "$2^n$", "$a\n< b$", "$x$", "$y$", "$$\no = 1\n\np = 2\n$$"]
-    told = configuration("en", ["en"], tmp_path, [], {"config": Config().to_dict()}, {})["sphinx"]["config"]
+    told = configuration("en", ["en"], tmp_path, {}, {"config": Config().to_dict()}, {})["sphinx"]["config"]
     settings = {key: told[f"myst_dmath_{key}"] for key in ("allow_space", "allow_digits")}
     tokens = MarkdownIt().enable("table").use(dollarmath_plugin, **settings).parse(MONEY)
     inline = [token.content for block in tokens for token in block.children or [block] if "math" in token.type]
@@ -585,12 +575,8 @@ def test_a_stray_sign_in_a_notebooks_text_is_told_with_its_cell(tmp_path):
 
 def test_make_help_names_every_verb(place):
     shown = make_in(place, "help").stdout
-    verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[
-        1
-    ].split()
-    for verb in verbs:
-        assert f"make {verb} " in shown, verb
-    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 70
+    verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    assert all(f"make {verb} " in shown for verb in verbs.split())
 
 
 # --- killed ------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ class Report:
     folder: Path
     jobs: int = 2
     base_url: str = ""
+    repository: str = ""  # where the notebooks lie on GitHub
     asked_sweeps: tuple[str, ...] | None = None  # None: those that have finished under this profile
 
     @cached_property
@@ -275,7 +276,7 @@ def edition(report: Report, lang: str) -> Task:
             "words": digest(repr(subject.find(report.config.dataset))),
             "code": code_digest(with_imports(BOOK / "stage" / "edition.py")),
             "versions": digest(ROOT / "constraints.txt", ROOT / "CITATION.cff"),
-            "asked": digest(report.langs, report.base_url, report.sweeps),
+            "asked": digest(report.langs, report.base_url, report.repository, report.sweeps),
             "claims": claims_digest(report.run),
         }
 
@@ -283,7 +284,10 @@ def edition(report: Report, lang: str) -> Task:
         from stage.edition import build_edition
 
         executed = {name: report.executed(lang, name) for name in names}
-        build_edition(lang, report.langs, report.toc, executed, report.run, report.folder, report.base_url, digests)
+        addresses = {"base": report.base_url, "repository": report.repository}
+        build_edition(
+            lang, report.langs, report.toc, executed, report.run, report.folder, made_from=digests, **addresses
+        )
 
     seconds = read_json(record).get("seconds") or USUAL["edition"]
     needs = tuple(f"{lang}/{name}" for name in names)

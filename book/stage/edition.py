@@ -2,12 +2,13 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import time
 from pathlib import Path
 
-from cae_lib.files import write_atomic
+from cae_lib.files import move, write_atomic
 from report.words import translator
 from stage.processes import run_code
 from stage.publish import robots, search_texts, sitemap, slim
@@ -18,16 +19,25 @@ ABOUT = "A lab report whose measurements were computed by notebooks, whose claim
 
 
 def build_edition(
-    lang: str, langs: list[str], toc: dict, executed: dict[str, Path], run: Path, out: Path, base: str, made_from: dict
+    lang: str,
+    langs: list[str],
+    toc: dict,
+    executed: dict[str, Path],
+    run: Path,
+    out: Path,
+    base: str,
+    made_from: dict,
+    repository: str = "",
 ) -> None:
     """Build `out`/html/`lang`, which says in `.made` what it was `made_from`, and the chooser beside it.
 
-    `executed` has the notebook behind each page that is one; `langs` are the editions of this book and `base` the
-    address where it will be read, or "". Raises `BookError` with Jupyter Book's warnings.
+    `executed` has the notebook behind each page that is one; `langs` are the editions of this book, `base` the address
+    where it will be read, or "", and `repository` what the function of that name gives. Raises `BookError` with Jupyter
+    Book's warnings.
     """
     begun = time.monotonic()
     facts, found = read_run(run), find_sources(lang, executed, toc)
-    stage = stage_edition(lang, langs, toc, found, facts, out.resolve() / "stage" / lang, base)
+    stage = stage_edition(lang, langs, toc, found, facts, out.resolve() / "stage" / lang, base, repository)
     pages_made = build_html(lang, langs, facts, stage)
     record = {"made_from": made_from, "seconds": round(time.monotonic() - begun)}
     write_atomic(pages_made / ".made", json.dumps(record, indent=1) + "\n")
@@ -52,7 +62,7 @@ def build_html(lang: str, langs: list[str], run: dict, stage: Path) -> Path:
     done = run_code("from jupyter_book.cli.main import main; main()", *argv, cwd=stage)
     if done.returncode:
         ansi = re.compile(r"\x1b\[[0-9;]*m")
-        lines = ansi.sub("", done.stdout + done.stderr).replace(f"{stage}/source/", "").splitlines()
+        lines = ansi.sub("", done.stdout + done.stderr).replace(f"{stage / 'source'}{os.sep}", "").splitlines()
         warnings = [line for line in lines if re.search(r"WARNING|ERROR|Exception|Error:", line)]
         raise BookError(f"the {lang} edition has warnings:\n  " + "\n  ".join(warnings or lines[-20:]))
     pages_made = stage / "_build" / "html"
@@ -70,8 +80,8 @@ def take_place(new: Path, place: Path) -> None:
     old = place.with_name(f".{place.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
-        place.rename(old)
-    new.rename(place)
+        move(place, old)
+    move(new, place)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from cae_lib import subject
 from cae_lib.config import Config
@@ -83,3 +84,29 @@ def web_address(url: str) -> str:
     if url and not re.fullmatch(r"https?://[^\s/?#\"'<>&]+(/[^\s?#\"'<>&]*)?", url):
         raise BookError(f"BASE_URL: found {url!r}; it must be an address like https://example.org/report")
     return url.rstrip("/")
+
+
+def repository(url: str) -> str:
+    """`url`, or else CITATION.cff's `repository-code`, as https://github.com/OWNER/NAME/tree/BRANCH (main, if it names
+    none); "" where there is neither, or that one is elsewhere. `BookError` for a `url` that is elsewhere.
+    """
+    asked = url or read_yaml(BOOK.parent / "CITATION.cff").get("repository-code") or ""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?(?:/tree/([\w./-]+?)/?)?", asked)
+    if url and not found:
+        raise BookError(
+            f"REPO_URL: found {url!r}; Colab and Binder open a repository on GitHub: it must be an address like "
+            f"https://github.com/ani/report, with /tree/BRANCH behind it for another branch than main"
+        )
+    return f"https://github.com/{found[1]}/tree/{found[2] or 'main'}" if found else ""
+
+
+def launches(repository: str, lang: str, page: str) -> dict[str, str]:
+    """Where a page's notebook can be run without installing anything: the name of each service, and its address."""
+    if not repository:
+        return {}
+    place, branch = repository.removeprefix("https://github.com/").split("/tree/", 1)
+    file = f"notebooks/{lang}/{re.sub('^10_sweep_.*', '10_sweep', page)}.ipynb"
+    return {
+        "Colab": f"https://colab.research.google.com/github/{place}/blob/{branch}/{file}",
+        "Binder": f"https://mybinder.org/v2/gh/{place}/{quote(branch, safe='')}?labpath={quote(file, safe='')}",
+    }

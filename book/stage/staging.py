@@ -31,7 +31,7 @@ from stage.model import layers_table, strip
 from stage.myst import kind, myst, one_line
 from stage.prose import asked
 from stage.publish import card, citation, fit_picture
-from stage.sources import BOOK, BookError, title
+from stage.sources import BOOK, BookError, launches, title
 
 CARD_PAGE = "02_reconstruction"  # the page whose first figure stands for those that have none
 FOLDED = ("conclusion",)  # pages that measure nothing: their code only gathers what other pages measured
@@ -46,7 +46,14 @@ EXTENSIONS = (
 
 
 def stage_edition(
-    lang: str, langs: list[str], toc: dict, sources: dict[str, Path], run: dict, stage: Path, base: str = ""
+    lang: str,
+    langs: list[str],
+    toc: dict,
+    sources: dict[str, Path],
+    run: dict,
+    stage: Path,
+    base: str = "",
+    repository: str = "",
 ) -> Path:
     """Write everything that Jupyter Book reads, from nothing: `stage`/source, /extra and /locale."""
     shutil.rmtree(stage, ignore_errors=True)
@@ -91,7 +98,8 @@ def stage_edition(
     if "strip" in wanted:
         told["strip"] = strip(lang, run, source / "figures" / "strip")
     told["claims_age"] = claims_told(lang, run, claims_age(started(run)))
-    write_yaml(source / "_config.yml", configuration(lang, langs, stage, list(executed), run, told, base, cards))
+    notebooks = {name: launches(repository, lang, name) for name in executed}
+    write_yaml(source / "_config.yml", configuration(lang, langs, stage, notebooks, run, told, base, cards))
     return stage
 
 
@@ -215,13 +223,16 @@ def configuration(
     lang: str,
     langs: list[str],
     stage: Path,
-    notebooks: list[str],
+    notebooks: dict[str, dict[str, str]],
     run: dict,
     told: dict,
     base: str = "",
     cards: dict | None = None,
 ) -> dict:
-    """_config.yml. The extensions are named one by one: those left out write scripts that load from other hosts."""
+    """_config.yml; `notebooks` maps each page that is one to what `launches` gives for it.
+
+    The extensions are named one by one: those left out write scripts that load from other hosts.
+    """
     tr = translator(lang)
     editions = [
         {"code": x, "locale": locale(x)}
@@ -241,6 +252,8 @@ def configuration(
         "toc_title": tr("On this page"),
         "show_toc_level": 2,
     }
+    if any(notebooks.values()):
+        theme["secondary_sidebar_items"] = ["page-toc.html", "launch.html"]
     sphinx = {
         "extensions": list(EXTENSIONS),
         "language": lang,
