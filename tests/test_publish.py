@@ -1,4 +1,4 @@
-"""What makes pages quick, found and cited: figures, style sheets, sitemap, citation, and the README's workflow."""
+"""What makes pages quick, found and cited: figures, style sheets, sitemap, citation."""
 
 import io
 import re
@@ -147,19 +147,6 @@ def test_the_key_of_a_citation_is_the_first_authors_last_name(author, year, key)
     work = {"author": author, "authors": f"{{{author}}}", "title": "T", "year": year, "url": ""}
     (entry,) = pybtex.database.parse_string(publish.bibtex(work), "bibtex").entries.values()
     assert entry.key == key and entry.fields.get("year", "") == year
-
-
-def test_the_readmes_workflow_needs_only_make_report():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    workflow = yaml.safe_load(re.search(r"pages.yml`:\n\n```yaml\n(.*?)```", readme, re.DOTALL)[1])
-    (job,) = workflow["jobs"].values()
-    runs = [step["run"] for step in job["steps"] if "run" in step]
-    assert len(runs) == 1 and runs[0].startswith("make report BASE_URL=")
-    assert "BASE_URL" in (ROOT / "Makefile").read_text(encoding="utf-8")
-    uses = [step["uses"] for step in job["steps"] if "uses" in step]
-    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in uses)
-    (uploaded,) = [step["with"]["path"] for step in job["steps"] if "upload" in step.get("uses", "")]
-    assert uploaded == "_build/html"
 
 
 def test_ci_installs_only_what_the_readme_names():
