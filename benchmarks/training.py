@@ -7,7 +7,6 @@ in turn, several rounds; medians are compared, never single times.
 import argparse
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -187,7 +187,12 @@ def bare_step(config: Config, dataset: data.Dataset, steps: int) -> float:
 
 
 def measured(steps: int, seconds: float, inside: float) -> dict:
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        import resource
+
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    except ImportError:  # Windows
+        memory = psutil.Process().memory_info().peak_wset
     images_per_s = steps * BATCH / seconds
     return dict(images_per_s=images_per_s, outside_step=1 - inside / seconds, memory_gb=memory / 1e9)
 

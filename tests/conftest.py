@@ -1,9 +1,11 @@
 """What several test files share: tiny configurations and the smoke report, made once with `make report`."""
 
 import ast
+import functools
 import importlib.metadata
 import linecache
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +31,31 @@ torch.set_num_threads(int(os.environ[THREADS[0]]))
 ROOT = Path(__file__).resolve().parents[1]
 TINY = dict(dataset="synthetic", train_size=96, validation_size=32, test_size=32, image_size=12, channels=(4, 8))
 TINY |= dict(latent_dim=6, epochs=3, batch_size=16, device="cpu", threads=1)
+MAKE = ["make"] if shutil.which("make") else [sys.executable, "environment.py"]  # the same verbs and settings
+POSIX = re.compile(
+    r"os\.(?:kill|killpg|geteuid)\b|SIG(?:KILL|STOP|XFSZ)|symlink_to|chmod|start_new_session|send_signal|\bresource\.|#!|'ipc'"
+)
 MAKERS = ("test_make", "test_notebooks", "test_pdf", "test_sweep_page")  # they begin with the smoke report
+
+
+def pytest_collection_modifyitems(items):
+    """On Windows, tests of what only POSIX has skip and say so."""
+    for item in items:
+        if os.name == "nt" and item.originalname in posix_only(item.path):
+            item.add_marker(pytest.mark.skip(reason="uses signals, links, limits or shell scripts of POSIX"))
+
+
+@functools.cache
+def posix_only(file: Path) -> set[str]:
+    """The functions of a test file that use what only POSIX has, or another function or fixture there that does."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    sources = {node.name: ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
+    found, more = set(), {name for name, source in sources.items() if POSIX.search(source)}
+    while more:
+        found |= more
+        word = re.compile(rf"\b(?:{'|'.join(map(re.escape, more))})\b")
+        more = {name for name, source in sources.items() if name not in found and word.search(source)}
+    return found
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -107,7 +133,7 @@ def smoke_build() -> Path:
     Of two of pytest's workers, the second waits, and finds what the first one made.
     """
     build = ROOT / "_build" / "smoke"
-    words = ["make", "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
+    words = [*MAKE, "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]
     done = subprocess.run(words, cwd=ROOT, env=outside_make(), capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
@@ -164,7 +190,7 @@ def outside_make() -> dict[str, str]:
 
 
 def make_in(place: Path, *words: str) -> subprocess.CompletedProcess:
-    command = ["make", *words, f"VENV={sys.prefix}"]
+    command = [*MAKE, *words, f"VENV={sys.prefix}"]
     return subprocess.run(command, cwd=place, env=outside_make(), capture_output=True, text=True)
 
 

@@ -31,7 +31,7 @@ from stage.processes import run_code
 from stage.prose import FORMULA, check_cells, check_prose
 from stage.sources import BookError
 from stage.staging import configuration
-from tests.conftest import ROOT, make_in, outside_make, project_copy
+from tests.conftest import MAKE, ROOT, make_in, outside_make, project_copy
 
 # --- the engine ------------------------------------------------------------------------------------------------
 
@@ -318,7 +318,7 @@ def test_what_a_notebook_found_is_found_again_when_it_was_deleted(place):
 
 def test_of_two_makes_the_second_says_who_is_at_work_and_waits(place):
     with lock(place / "_build" / "lock"):
-        command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
+        command = [*MAKE, "report", *ASKED, f"VENV={sys.prefix}"]
         pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
         second = subprocess.Popen(command, cwd=place, env=outside_make(), **pipes)
         first_line = second.stdout.readline()
@@ -622,7 +622,7 @@ def test_killed_at_any_moment_make_goes_on_where_it_was(tmp_path):
     (place / "notebooks" / "params" / "smoke.yml").write_text(profile, encoding="utf-8")
     done, kills = [], 0
     while True:
-        command = ["make", "report", *ASKED, f"VENV={sys.prefix}"]
+        command = [*MAKE, "report", *ASKED, f"VENV={sys.prefix}"]
         with open(tmp_path / "told", "w+", encoding="utf-8") as told:
             process = subprocess.Popen(command, cwd=place, stdout=told, stderr=told, start_new_session=True)
             try:

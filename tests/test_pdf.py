@@ -18,7 +18,7 @@ from pypdf import PdfReader
 from making.outputs import Report
 from paper import fonts, paging, pdf
 from stage import cover, sources
-from tests.conftest import outside_make
+from tests.conftest import MAKE, outside_make
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -33,7 +33,7 @@ made = {}  # what make said of each language's PDF, made once
 
 
 def make(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *words], cwd=ROOT, env=outside_make(), capture_output=True, text=True)
+    return subprocess.run([*MAKE, *words], cwd=ROOT, env=outside_make(), capture_output=True, text=True)
 
 
 each_printed = pytest.mark.parametrize("lang", [pytest.param(x, marks=pytest.mark.slow) for x in LANGS])  # minutes

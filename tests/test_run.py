@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -164,6 +163,7 @@ def test_a_full_disk_leaves_the_earlier_file_whole_and_names_it_and_the_space_ne
     if name.endswith("npz"):
         np.savez(path, made_from="something else")
     before = path.read_bytes()
+    resource = pytest.importorskip("resource")  # which Windows does not have
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))  # stands for a disk with 8 kB left
