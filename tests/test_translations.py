@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "notebooks" / "en").glob("*.ipynb"))
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["words", "hide-input"]}
 SOLUTION = FOLDED | {"tags": ["solution", "hide-cell"]}
+SETUP = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["remove-cell"]}
 LANGUAGE = FOLDED | {"tags": ["words", "remove-cell"]}  # the cell that names the notebook's language
 COMPUTING = (ast.BinOp, ast.Compare, ast.BoolOp, ast.Lambda, ast.NamedExpr, ast.comprehension, ast.FunctionDef)
 COMPUTING += (ast.Import, ast.ImportFrom, ast.While, ast.AugAssign)
@@ -48,8 +49,10 @@ def test_cells_are_folded_where_they_hold_words_alone(name, lang):
         expected = (expected | {"words": FOLDED, "solution": SOLUTION}).get(translations.kind(cell), {})
         if cell.source == f'lang = "{lang}"':
             expected = LANGUAGE
+        if cell.id == "setup":
+            expected = SETUP
         assert dict(cell.metadata) == expected, f"cell {cell.id}"
-    code = [cell for cell in cells if translations.kind(cell) in ("code", "parameters")]
+    code = [cell for cell in cells if translations.kind(cell) in ("code", "parameters") and cell.id != "setup"]
     words = [cell for cell in cells if translations.kind(cell) == "words"]
     assert lines(code) >= lines(words), f"{lines(code)} lines of code are open, {lines(words)} folded"
 
