@@ -3,6 +3,7 @@
     python environment.py report PROFILE=quick     a verb, with settings: the same as `make report PROFILE=quick`
     python environment.py help                     the verbs and the settings
     python environment.py run …                    a program in the environment; with nothing: the path of its Python
+    python environment.py install                  for Colab and Kaggle: what is missing, into the Python that runs this
 
 An active conda or virtual environment that has everything pyproject.toml asks for is used as it is; otherwise
 .venv is made with pip from pyproject.toml and constraints.txt, and made again when one of the two changes: beside the
@@ -44,7 +45,6 @@ VERBS = {
     "bench": "measure the training beside the textbook loop (six minutes on a quiet machine)",
     "bench-sweep": "measure the sweeps: two workers beside one, overhead, thousands of points, killed workers",
     "env": "make or find the environment only",
-    "install": "add what is missing to the Python that runs this and leave its torch as it is: for Colab and Kaggle",
     "clean": "delete the book and the executed notebooks; the trained runs stay",
     "distclean": "delete everything made: runs/, data/ and .venv/ too",
 }
@@ -75,6 +75,8 @@ def main(argv: list[str]) -> None:
     verb, *words = argv or [""]
     if verb == "run":
         become(find(), words)
+    if verb == "install":
+        return install()
     if not verb:
         return print(find())
     settings = read_settings(verb, words)
@@ -87,8 +89,6 @@ def main(argv: list[str]) -> None:
         print("Without make it is `python environment.py VERB NAME=value`.")
     elif verb == "env":
         print(f"the environment: {find()}")
-    elif verb == "install":
-        install()
     elif verb in ("clean", "distclean"):
         delete(settings["BUILD"], *(("runs", "data", ".venv", ".venv.making") if verb == "distclean" else ()))
     else:

@@ -379,6 +379,10 @@ def test_a_mistake_in_what_people_write_is_told_first_in_one_message(place, mist
         ),
         (["LANGS=fr"], "LANGS: found 'fr'; allowed are id en (the folders in book/)"),
         (["BASE_URL=example.org"], "BASE_URL: found 'example.org'"),
+        (
+            ["REPO_URL=https://gitlab.com/ani/report"],
+            "REPO_URL: found 'https://gitlab.com/ani/report'; Colab and Binder",
+        ),
         (["JOBS=0"], "JOBS: found 0; allowed is at least 1"),
         (["EDITION=fr"], "EDITION: found 'fr'; allowed are id en"),
     ],
@@ -573,8 +577,8 @@ def test_a_stray_sign_in_a_notebooks_text_is_told_with_its_cell(tmp_path):
         check_cells(tmp_path / "a.ipynb")
 
 
-def test_make_help_names_every_verb(place):
-    shown = make_in(place, "help").stdout
+def test_make_help_names_every_verb():
+    shown = make_in(ROOT, "help").stdout
     verbs = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
     assert all(f"make {verb} " in shown for verb in verbs.split())
 
