@@ -1,4 +1,4 @@
-"""The command line: `python -m cae_lib fetch`, `train` and `sweep`; the flags of `train` are `Config`'s fields.
+"""The command line: `python -m cae_lib fetch`, `train`, `sweep`, `sweep-tls`; `train` has `Config`'s fields as flags.
 
 A mistake of the user's is one message and exit code 2, a run in other hands 75, an interrupt 128 + the signal.
 """
@@ -37,12 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--scheduler", help="the address of a Dask scheduler, such as tcp://host:8786 (a cluster of its own)"
     )
     points.add_argument("--workers", help="trainings side by side on this machine (as many as it has cores)")
+    verbs.add_parser("sweep-tls", help=f"make {sweep.CERTIFICATE}, with which a cluster lets in nobody else")
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
         if unknown:  # no field of Config takes None: this always raises, with "did you mean" for a mistyped flag
             Config.from_dict({unknown[0].lstrip("-").replace("-", "_"): None})
-        return {"fetch": fetch, "train": train_run, "sweep": sweep_run}[options.pop("verb")](options)
+        verb = {"fetch": fetch, "train": train_run, "sweep": sweep_run, "sweep-tls": sweep_tls}[options.pop("verb")]
+        return verb(options)
     except training.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.number
@@ -100,6 +102,12 @@ def sweep_run(options: dict) -> int:
     for point, reason in failures.items():
         print(f"failed: {point.name}\n{reason}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def sweep_tls(options: dict) -> int:
+    path = sweep.make_certificate()
+    print(f"{path} is certificate and key: copy it to {sweep.CERTIFICATE} on each machine, and keep it secret")
+    return 0
 
 
 def read_params(name: str | None) -> dict:
