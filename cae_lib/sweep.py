@@ -4,6 +4,8 @@ Workers, the scheduler and the driver may die at any moment; the same command co
 computes is none of the engine's business.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import socket
@@ -28,20 +30,15 @@ from cae_lib.run import Run, RunBusy
 MAX_DEATHS = 100  # Dask counts each death of a worker for all points assigned to it, also for those not yet begun
 MAX_LINES = 100  # of what a point's notebook prints, told by the driver at once
 NEEDED = {"training": 1}  # what a point needs of a worker: one that offers it takes one point at a time
+PLENTY = 1_000_000  # of a resource that is a mark: there is always enough of it
 CERTIFICATE = "runs/sweep-tls.pem"  # with its key; whoever has it may use the scheduler and the workers
 GONE = "the scheduler is gone; what is finished is kept, and the same command goes on"
+PREPARE = "Start the scheduler and each worker in the project's folder, from its .venv, after `make env`"
 LOOK = "look at what starts them: `squeue --me` on Slurm, the output of ssh, the pods of Kubernetes"
 
 
 class OtherCode(SweepError):
     """A worker has other code or another notebook than the driver: what it computes would be of another sweep."""
-
-    def __init__(self, worker: str, told: str):
-        super().__init__(worker, told)  # both, for pickle
-        self.worker = worker
-
-    def __str__(self) -> str:
-        return self.args[1]
 
 
 # --- one point, on a worker -------------------------------------------------------------------------------------
@@ -56,9 +53,8 @@ def run_point(point: Point, threads: int) -> dict:
     point, `SweepError` with the last lines of the notebook's error if it fails.
     """
     run, worker, host = Run(point.directory), _worker(), socket.gethostname()
-    if different := _differences(point):
-        told = f"{host} has another version than the sweep that gave it a point: {'; '.join(different)}"
-        raise OtherCode(worker.address if worker else host, f"{told}. Bring both to one commit")
+    if told := other_code(point.fingerprint):
+        raise OtherCode(f"{point.name}: {told}")
     with claimed(run):
         if result := finished(point):
             return result
@@ -92,15 +88,22 @@ def _worker():
         return get_worker()
 
 
-def _differences(point: Point) -> list[str]:
-    """What of the point's fingerprint is not this machine's, a text each."""
-    here = {}
+def other_code(asked: dict[str, str]) -> str:
+    """What of a point's fingerprint is not this machine's, in a sentence that names the machine; "" if all is."""
     try:
-        here = fingerprint(point.notebook)
+        here = {n: value for name in asked if name != "cae_lib" for n, value in fingerprint(name).items()}
     except SweepError as error:
-        return [str(error)]
-    pairs = {name: (here.get(name), asked) for name, asked in point.fingerprint.items()}
-    return [f"{name} is {found} there and {asked} here" for name, (found, asked) in pairs.items() if found != asked]
+        return f"{socket.gethostname()} has not what this sweep needs: {error}"
+    differ = [f"{name} is {here[name]} there and {asked[name]} here" for name in asked if here[name] != asked[name]]
+    told = f"{socket.gethostname()} has another version than this sweep: {'; '.join(differ)}. Bring both to one commit"
+    return told if differ else ""
+
+
+async def admit(asked: dict[str, str], mark: str, dask_worker) -> str:
+    """Let a Dask worker offer the resource `mark`, if its code is the one that is asked for; else return why not."""
+    if not (told := other_code(asked)):
+        await dask_worker.set_resources(**{mark: PLENTY})
+    return told
 
 
 class _Told:
@@ -258,34 +261,46 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
     """Run the points that are not finished; return the results and the reasons of failure, each by point.
 
     A point whose worker died is given to another one, until `MAX_DEATHS`; a point that another driver executes is
-    tried again until it is done; a worker of our own cluster that died is replaced. A worker with other code is told
-    once, and the others go on. Raises `OtherCode` where all workers have other code, and `SweepError` if the scheduler
-    is lost: what is finished stays finished.
+    tried again until it is done; a worker of our own cluster that died is replaced. Of others' workers only those with
+    the same code get points. Raises `OtherCode` where all that are there have other code, and `SweepError` if the
+    scheduler is lost: what is finished stays finished.
     """
     from distributed import KilledWorker, as_completed
 
     results = {p: r for p in points if (r := finished(p))}
     failures, deaths, futures, busy = {}, Counter(), {}, []  # busy: pairs of the time to try again and the point
-    ended, checked, state, refused, places = as_completed(loop=client.loop), 0.0, "", set(), 0
-    estimate = _Estimate(results)
+    ended, checked, estimate = as_completed(loop=client.loop), 0.0, _Estimate(results)
+    crew = _Crew(client, points)
     for name in {topic(point) for point in points}:
         client.subscribe_topic(name, lambda event: tqdm.write(event[1]))
 
     def give(point: Point) -> None:
-        future = client.submit(task, point, threads, pure=False, resources=NEEDED)
+        future = client.submit(task, point, threads, pure=False, resources=crew.needed)
         futures[future] = point
         ended.add(future)
 
-    for point in [p for p in points if p not in results]:
-        give(point)
+    waiting = [p for p in points if p not in results]  # for a worker
     seconds = 1 if sys.stderr.isatty() else 60  # between two lines of progress
     look = "{l_bar}{bar}| {n_fmt}/{total_fmt} points [{elapsed}{postfix}]"
     settings = dict(initial=len(results), bar_format=look, miniters=0, mininterval=seconds)
     with tqdm(total=len(points), **settings) as bar:
-        while futures or busy:
+        while futures or busy or waiting:
             if client.status != "running":
                 raise SweepError(GONE)
+            if time.monotonic() > checked + 2:
+                checked = time.monotonic()
+                if crew.is_another():  # what was given to the one before would wait for ever
+                    deaths.update(futures.values())
+                    waiting += futures.values()
+                    for future in futures:
+                        future.cancel()
+                    futures.clear()
+                    for point in waiting:
+                        give(point)
+                    waiting.clear()
             for future in ended.next_batch(block=False):
+                if future not in futures:
+                    continue
                 point, status = futures.pop(future), future.status
                 error = future.exception() if status == "error" else None
                 if status == "finished":
@@ -295,13 +310,6 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
                     tqdm.write(f"finished {point.name}")
                 elif isinstance(error, RunBusy):
                     busy.append((time.monotonic() + 2, point))
-                elif isinstance(error, OtherCode):
-                    busy.append((time.monotonic() + 2, point))
-                    if error.worker not in refused:
-                        refused.add(error.worker)
-                        tqdm.write(f"REFUSED by {error.worker}: {error}")
-                    if refused >= _offers(client).keys():
-                        raise error
                 elif isinstance(error, KilledWorker) or error is None:  # None: the future was cancelled or lost
                     deaths[point] += error.allowed_failures + 1 if error else 1
                     if deaths[point] < MAX_DEATHS:
@@ -312,39 +320,84 @@ def run_points(points: Iterable[Point], client, threads: int, task: Callable = r
                     failures[point] = _reason(point, error)
                 if point in failures:
                     tqdm.write(f"FAILED {failures[point]}")
-            left = estimate.left(results, len(points) - len(results) - len(failures), places)
+            left = estimate.left(results, len(points) - len(results) - len(failures), crew.places)
             bar.set_postfix_str(", ".join(filter(None, [left, failures and f"failed={len(failures)}"])), refresh=False)
             bar.update(len(results) + len(failures) - bar.n)
             while busy and busy[0][0] < time.monotonic():
                 give(busy.pop(0)[1])
-            if time.monotonic() > checked + 2:
-                checked = time.monotonic()
-                if client.cluster:
-                    client.cluster.scale(len(client.cluster.worker_spec))  # Dask gives up one killed while it starts
-                offers = _offers(client)
-                places = sum(offers.values())
-                if not client.cluster and state != (state := _state(offers)):
-                    tqdm.write(state)
-                    if places:
-                        tqdm.write("".join(_versions(client)), end="")
             sys.stdout.flush()  # into a pipe or a file too, each line when it is told
             time.sleep(0.1)
     return results, failures
 
 
-def _offers(client) -> dict[str, int]:
-    """How many points each worker takes at a time, by its address."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return {address: int(w["resources"].get("training", 0)) for address, w in workers.items()}
+class _Crew:
+    """The workers that may have points. On others' schedulers they come and go, and each is asked for its code first.
 
+    One that has it gets a mark, a Dask resource that each point needs: no other worker can take one, and none does
+    before it was asked.
+    """
 
-def _state(offers: dict[str, int]) -> str:
-    """Whether there is a worker for the points, in a sentence."""
-    if any(offers.values()):
-        return "a worker is there"
-    if offers:
-        return f"{len(offers)} worker(s) are there, but none takes points: start them with `--resources training=1`"
-    return f"no worker is there: waiting for one ({LOOK})"
+    def __init__(self, client, points: Iterable[Point]):
+        self.client, self.places, self.members, self.refused, self.state = client, 0, set(), {}, ""
+        self.asked = {name: value for point in points for name, value in point.fingerprint.items()}
+        self.mark = f"code-{hashlib.sha256(json.dumps(self.asked, sort_keys=True).encode()).hexdigest()[:12]}"
+        self.needed = NEEDED if client.cluster else NEEDED | {self.mark: 1}
+
+    def is_another(self) -> bool:
+        """Ask who is there; whether all of them have come since the last call, so that none has been given a point.
+
+        Raises `OtherCode` where workers are there, and all of them were refused.
+        """
+        if self.client.cluster:
+            self.client.cluster.scale(len(self.client.cluster.worker_spec))  # Dask gives up one killed while it starts
+            before, self.places = self.places, len(self.client.cluster.worker_spec)
+            return not before
+        workers = self._resources()
+        if new := [name for name, has in workers.items() if self.mark not in has and name not in self.refused]:
+            self._ask(new)
+            workers = self._resources()
+        if workers and workers.keys() <= self.refused.keys():
+            raise OtherCode(self.refused[min(workers)])
+        before = self.members - set(new)
+        self.members = {name for name, has in workers.items() if self.mark in has}
+        self.places = int(sum(workers[name]["training"] for name in self.members))
+        self._tell(len(self._resources(None)))
+        return bool(self.members) and not self.members & before
+
+    def _resources(self, needed: str | None = "training") -> dict[str, dict]:
+        """What each worker offers, by its address, of those that offer what is needed."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {name: w["resources"] for name, w in workers.items() if needed is None or needed in w["resources"]}
+
+    def _resources(self) -> dict[str, dict]:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {address: worker["resources"] for address, worker in workers.items()}
+
+    def _ask(self, workers: list[str]) -> None:
+        """Give the mark to those that have the code, and tell of the others why they get no points."""
+        answers = self.client.run(admit, self.asked, self.mark, workers=workers, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, OSError):  # it is gone, or not there yet: it is asked again if it comes
+                continue
+            if isinstance(answer, Exception):
+                answer = f"{address} cannot load what a point needs: {type(answer).__name__}: {answer}. {PREPARE}"
+            if answer:
+                self.refused[address] = answer
+                tqdm.write(f"REFUSED {address}: {answer}")
+
+    def _tell(self, workers: int) -> None:
+        """Say once whether there is a worker for the points, and what to do where there is none."""
+        if self.places:
+            state = "a worker is there"
+        elif workers:
+            state = f"{workers} worker(s) are there, but none takes points: start them with `--resources training=1`"
+        else:
+            state = f"no worker is there: waiting for one ({LOOK})"
+        if state != self.state:
+            tqdm.write(state)
+            if self.places:
+                tqdm.write("".join(_versions(self.client)), end="")
+        self.state = state
 
 
 def _versions(client) -> list[str]:
@@ -352,7 +405,8 @@ def _versions(client) -> list[str]:
     found, lines = client.get_versions(), []
     sides = {"here": found["client"], "the scheduler": found["scheduler"], **found["workers"]}
     for name in ("python", "dask", "distributed", "cloudpickle"):
-        versions = {side: facts["packages"].get(name, "missing") for side, facts in sides.items() if facts}
+        known = {side: facts["packages"] for side, facts in sides.items() if isinstance(facts, dict)}
+        versions = {side: packages.get(name, "missing") for side, packages in known.items()}
         if len(set(versions.values())) > 1:
             by = "; ".join(f"{side} {version}" for side, version in versions.items())
             lines.append(f"warning: {name} is not the same everywhere: {by}. If points fail, make them the same\n")
@@ -363,12 +417,9 @@ def _reason(point: Point, error: Exception) -> str:
     """Why a point failed, in words that name it."""
     told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     told = told if told.startswith(point.name) else f"{point.name}: {told}"
-    cause = error
-    while cause and not isinstance(cause, ImportError | AttributeError):
-        cause = cause.__cause__
-    if cause and not isinstance(error, UserError):
-        told += f"\n    {type(cause).__name__}: {cause}\n    The scheduler and each worker need this project and its "
-        told += "environment: start them in the project's folder, from .venv, after `make env`"
+    if isinstance(error.__cause__ or error, ImportError) and not isinstance(error, UserError):
+        told += f"\n    {type(error.__cause__).__name__}: {error.__cause__}. " if error.__cause__ else ". "
+        told += PREPARE
     return told
 
 

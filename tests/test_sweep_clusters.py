@@ -348,7 +348,7 @@ def test_the_ssh_recipe_without_a_shared_disk_and_with_another_commit(clone, wor
         file.write("\nMORE = 1\n")
     write(clone, seeds=[7])
     done = command("s", "--profile", "tiny", "--scheduler", address)
-    told = f"OtherCode: {socket.gethostname()} has another version than the sweep that gave it a point: cae_lib is "
+    told = f"OtherCode: {socket.gethostname()} has another version than this sweep: cae_lib is "
     assert done.returncode == 2 and told in done.stderr, done.stderr
     process.kill()
 

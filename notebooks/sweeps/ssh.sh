@@ -27,15 +27,18 @@ pem=runs/sweep-tls.pem
 tls="--tls-ca-file $pem --tls-cert $pem --tls-key $pem"
 .venv/bin/python -m cae_lib sweep-tls
 
-trap 'trap - EXIT; kill $(jobs -p) 2> /dev/null; wait; exit 0' INT TERM
-trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
+started=
+end() { trap - EXIT INT TERM; kill $started 2> /dev/null || true; wait; exit "$1"; }
+trap 'end 0' INT TERM
+trap 'end $?' EXIT
 .venv/bin/dask scheduler --protocol tls $tls --port "$port" --dashboard-address 127.0.0.1:8787 &
-scheduler=$!
+scheduler=$! started=$!
 for host in "$@"; do
   # On a shared disk the file is replaced by itself, whole.
   ${SSH:-ssh} "$host" "cd '$folder' && mkdir -p runs && umask 077 && cat > $pem.\$\$ && mv $pem.\$\$ $pem" < $pem
   ${SSH:-ssh} "$host" "cd '$folder' && exec .venv/bin/dask worker tls://$address:$port $tls $threads \
     --resources training=1 --dashboard-address 127.0.0.1:0 --death-timeout 60" < /dev/null &
+  started="$started $!"
 done
 echo "In a second shell: make sweep SWEEP=latent_dim PAGE=no SCHEDULER=tls://localhost:$port"
 wait $scheduler
