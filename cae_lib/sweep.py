@@ -353,29 +353,29 @@ class _Crew:
             before, self.places = self.places, len(self.client.cluster.worker_spec)
             return not before
         workers = self._resources()
-        if new := [name for name, has in workers.items() if self.mark not in has and name not in self.refused]:
+        offering = {name for name, has in workers.items() if "training" in has}
+        if new := {name for name in offering - self.refused.keys() if self.mark not in workers[name]}:
             self._ask(new)
             workers = self._resources()
-        if workers and workers.keys() <= self.refused.keys():
-            raise OtherCode(self.refused[min(workers)])
-        before = self.members - set(new)
-        self.members = {name for name, has in workers.items() if self.mark in has}
+        if offering and offering <= self.refused.keys():
+            raise OtherCode(self.refused[min(offering)])
+        before = self.members - new
+        self.members = {name for name in offering & workers.keys() if self.mark in workers[name]}
         self.places = int(sum(workers[name]["training"] for name in self.members))
-        self._tell(len(self._resources(None)))
+        self._tell(len(workers))
         return bool(self.members) and not self.members & before
 
-    def _resources(self, needed: str | None = "training") -> dict[str, dict]:
-        """What each worker offers, by its address, of those that offer what is needed."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        return {name: w["resources"] for name, w in workers.items() if needed is None or needed in w["resources"]}
-
     def _resources(self) -> dict[str, dict]:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        """What each worker offers, by its address.
+
+        Asked of the scheduler: Dask's own `scheduler_info` may at any time be replaced by one without the workers.
+        """
+        workers = self.client.sync(self.client.scheduler.identity, n_workers=-1)["workers"]
         return {address: worker["resources"] for address, worker in workers.items()}
 
-    def _ask(self, workers: list[str]) -> None:
+    def _ask(self, workers: set[str]) -> None:
         """Give the mark to those that have the code, and tell of the others why they get no points."""
-        answers = self.client.run(admit, self.asked, self.mark, workers=workers, on_error="return")
+        answers = self.client.run(admit, self.asked, self.mark, workers=[*workers], on_error="return")
         for address, answer in answers.items():
             if isinstance(answer, OSError):  # it is gone, or not there yet: it is asked again if it comes
                 continue
