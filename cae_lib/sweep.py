@@ -4,8 +4,6 @@ Workers, the scheduler and the driver may die at any moment; the same command co
 computes is none of the engine's business.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import socket
@@ -340,7 +338,7 @@ class _Crew:
     def __init__(self, client, points: Iterable[Point]):
         self.client, self.places, self.members, self.refused, self.state = client, 0, set(), {}, ""
         self.asked = {name: value for point in points for name, value in point.fingerprint.items()}
-        self.mark = f"code-{hashlib.sha256(json.dumps(self.asked, sort_keys=True).encode()).hexdigest()[:12]}"
+        self.mark = f"asked by {client.id}"  # each driver asks anew: the code of a worker may have changed
         self.needed = NEEDED if client.cluster else NEEDED | {self.mark: 1}
 
     def is_another(self) -> bool:
