@@ -204,19 +204,22 @@ def _connect(address: str):
     from distributed import Client
     from distributed.versions import VersionMismatchWarning
 
+    tls = tls_settings() if address.startswith("tls://") else {}
+    if address.startswith("tls://") and not (tls or dask.config.get("distributed.comm.tls.ca-file", None)):
+        raise SweepError(
+            f"SCHEDULER: {address} needs a certificate. Copy the scheduler's {CERTIFICATE} to the same place here"
+        )
     hint = (
         "Start one with `dask scheduler` and workers with `dask worker ADDRESS --resources training=1` "
         "(README: Sweeps), or leave SCHEDULER out"
     )
-    with dask.config.set(tls_settings() if address.startswith("tls://") else {}), warnings.catch_warnings():
+    with dask.config.set(tls), warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)  # `_versions` tells it in a line
         try:
             return Client(address, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:
             why = str(error).splitlines()[0]
-        except TypeError as error:  # TLS without a certificate
-            why, hint = str(error).splitlines()[0], f"Copy the scheduler's {CERTIFICATE} to here, into the same place"
-    raise SweepError(f"SCHEDULER: nobody answers at {address} ({why}). {hint}") from None
+    raise SweepError(f"SCHEDULER: nobody answers at {address} ({why}). {hint}")
 
 
 def tls_settings() -> dict:
@@ -466,7 +469,7 @@ def run_sweep(sweep: Sweep, address: str | None = None, workers: int | None = No
 
 
 def _dashboard(client) -> str:
-    """The address of Dask's dashboard if its port answers here, else "": it may not run, or not be reached from here."""
+    """The address of Dask's dashboard if its port answers here, else "": it may not run, or be out of reach."""
     with suppress(OSError, LookupError):
         place = urllib.parse.urlsplit(client.dashboard_link)
         with socket.create_connection((place.hostname, place.port), timeout=2):
