@@ -14,10 +14,9 @@ export VENV ?= .venv
 # The environment is found, or made, by the first verb that needs it.
 RUN    = @$(PYTHON) environment.py run
 ASKED  = --profile "$(PROFILE)" --langs "$(LANGS)" --build "$(BUILD)" --jobs $(JOBS) \
-  --base-url "$(BASE_URL)" --edition "$(EDITION)" --port "$(PORT)" $(PLAN:%=--plan) \
-  $(if $(filter undefined,$(origin SWEEPS)),,--sweeps "$(SWEEPS)")
+  --base-url "$(BASE_URL)" --edition "$(EDITION)" --port "$(PORT)" $(PLAN:%=--plan) $(if $(filter undefined,$(origin SWEEPS)),,--sweeps "$(SWEEPS)")
 
-.PHONY: help report test test-all lab sync notebooks book import pdf serve pictures bench bench-sweep sweep clean distclean env
+.PHONY: help report test test-all lab sync notebooks book import pdf serve pictures bench bench-sweep sweep sweep-tls clean distclean env
 help:  ## these lines
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "The two that do everything: make report, make test."
@@ -51,10 +50,12 @@ pictures: notebooks  ## take the README's pictures from the executed notebooks
 bench:  ## measure the training beside the textbook loop (six minutes on a quiet machine)
 	$(RUN) benchmarks/training.py --out "$(BUILD)/bench/training.json"
 
-sweep:  ## run what is missing of a sweep, and the report with its page: SWEEP=latent_dim (SCHEDULER=tcp://host:8786)
+sweep:  ## run what is missing of a sweep, then the report with its page (not with PAGE=no): SWEEP=latent_dim (SCHEDULER=tls://host:8786)
 	$(RUN) -m cae_lib sweep "$(SWEEP)" --profile "$(PROFILE)" $(SCHEDULER:%=--scheduler %) $(WORKERS:%=--workers %)
-	$(RUN) book/make.py report $(ASKED)
-	@echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/10_sweep_$(SWEEP).html)"
+	$(if $(filter no,$(PAGE)),,$(RUN) book/make.py report $(ASKED) && echo "the sweep's page: $(LANGS:%=$(BUILD)/html/%/10_sweep_$(SWEEP).html)")
+
+sweep-tls:  ## make runs/sweep-tls.pem: the scheduler and workers that have it let in nobody else
+	$(RUN) -m cae_lib sweep-tls
 
 bench-sweep:  ## measure the sweeps: two workers beside one, overhead, thousands of points, killed workers
 	$(RUN) benchmarks/sweep.py --out "$(BUILD)/bench/sweep.json"
