@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from cae_lib.config import Config
-from cae_lib.grid import Point, finished
+from cae_lib.grid import Point, fingerprint, finished
 from cae_lib.sweep import cluster, run_point, run_points
 
 SIZES = dict(dataset="synthetic", train_size=3_000, validation_size=500, test_size=500, epochs=4, device="cpu")
@@ -26,7 +26,9 @@ METRICS = ("validation_mse", "test_mse")
 def points(folder: Path, count: int, **changes) -> list[Point]:
     """`count` trainings of the shipped point's notebook that differ by their seed."""
     values = [Config(**(SIZES | changes | {"seed": seed})).to_dict() for seed in range(count)]
-    return [Point("notebooks/en/point.ipynb", str(folder / f"seed={v['seed']}"), v, METRICS) for v in values]
+    notebook = "notebooks/en/point.ipynb"
+    made_by = fingerprint(notebook)
+    return [Point(notebook, str(folder / f"seed={v['seed']}"), v, METRICS, made_by) for v in values]
 
 
 def timed(some: list[Point], workers: int, threads: int, task=run_point) -> tuple[float, dict, dict]:

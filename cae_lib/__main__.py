@@ -53,12 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--scheduler", help="the address of a Dask scheduler, such as tcp://host:8786 (a cluster of its own)"
     )
     points.add_argument("--workers", help="trainings side by side on this machine (as many as it has cores)")
+    verbs.add_parser("sweep-tls", help=f"make {sweep.CERTIFICATE}, with which a cluster lets in nobody else")
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
         verb = options.pop("verb")
         check_names([word.lstrip("-").replace("-", "_") for word in unknown], tuple(options))
-        return {"fetch": fetch, "import": import_run, "train": train_run, "sweep": sweep_run}[verb](options)
+        verbs = {"fetch": fetch, "import": import_run, "train": train_run, "sweep": sweep_run, "sweep-tls": sweep_tls}
+        return verbs[verb](options)
     except training.Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.number
@@ -132,6 +134,12 @@ def sweep_run(options: dict) -> int:
     for point, reason in failures.items():
         print(f"failed: {point.name}\n{reason}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def sweep_tls(options: dict) -> int:
+    path = sweep.make_certificate()
+    print(f"{path} is certificate and key: copy it to {sweep.CERTIFICATE} on each machine, and keep it secret")
+    return 0
 
 
 def read_params(name: str | None) -> dict:

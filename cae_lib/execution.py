@@ -13,10 +13,11 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
 
 
-def execute(source: Path, output: Path, parameters: dict, threads: int, log: Path) -> None:
+def execute(source: Path, output: Path, parameters: dict, threads: int, log: Path, told=None) -> None:
     """Execute `source` with `parameters`; `output` shows what came out, cell by cell, also where it fails.
 
-    The kernel stands in the project's folder and has `threads` threads; what it says itself goes to the file `log`.
+    The kernel stands in the project's folder and has `threads` threads; what it says itself goes to the file `log`,
+    and what the cells print, as it comes, also to `told`, an object with `write` and `flush`.
     Several may be executed at once, in threads: nothing of the process is changed. A kernel ends itself a second
     after this process, however that ends. Raises papermill's `PapermillExecutionError` where a cell fails, and
     nbclient's `DeadKernelError` where the kernel dies.
@@ -31,7 +32,7 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
     log.parent.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as told, tempfile.TemporaryDirectory() as sockets:
+    with open(log, "wb") as said, tempfile.TemporaryDirectory() as sockets:
         # By TCP only where it must be: of kernels that start at once, two may be given the same port.
         address = str(Path(sockets, "kernel"))
         reachable = os.name == "posix" and len(os.fsencode(address)) < LONGEST_SOCKET
@@ -39,7 +40,7 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
 
         class OwnKernel(AsyncKernelManager):
             async def start_kernel(self, **options):
-                await super().start_kernel(cwd=folder, env=environment, stdout=told, stderr=told, **options)
+                await super().start_kernel(cwd=folder, env=environment, stdout=said, stderr=said, **options)
 
         def run() -> None:
             with closing(ensure_event_loop()):  # papermill would open one in each thread and never close it
@@ -50,6 +51,7 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
                     kernel_name="python3",
                     language="python",
                     progress_bar=False,
+                    stdout_file=told,
                     kernel_manager_class=OwnKernel,
                     config=Settings({"KernelManager": transport}),
                     extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # not that it was interrupted after an error

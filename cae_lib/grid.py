@@ -17,6 +17,7 @@ from cae_lib.files import FileError, UserError, project_path, read_yaml, write_a
 from cae_lib.run import code_sha256
 
 CODE = ("data", "machine", "model", "training", "metrics")  # the modules that decide a point's result
+MADE_ON = ("host", "device", "precision", "threads", "torch")  # of a result: where and how it was computed
 KEYS = {"title": dict, "notebook": str, "fixed": dict, "grid": dict, "points": list, "seeds": list, "metrics": list}
 
 
@@ -26,12 +27,16 @@ class SweepError(UserError):
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """One execution: the notebook, its run directory, its parameters and the metrics that it must leave there."""
+    """One execution: the notebook, its run directory, its parameters and the metrics that it must leave there.
+
+    `fingerprint` names the code and the notebook that were asked for: a worker with others refuses the point.
+    """
 
     notebook: str
     directory: str
     values: dict
     metrics: tuple[str, ...]
+    fingerprint: dict
 
     @property
     def name(self) -> str:
@@ -105,18 +110,35 @@ def read_sweep(name: str, profile: str) -> Sweep:
     seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
     sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
     shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
+    made_by = fingerprint(notebook)
     points = []
     for varied in sets:
         try:
             values = Config.from_dict(shared | varied).to_dict()
         except ConfigError as error:
             raise SweepError(f"{path}: {error} (in the point {varied})") from None
-        made_from = json.dumps([notebook, values, code_sha256(*CODE)], sort_keys=True)  # a changed point is a new one
+        made_from = json.dumps([notebook, values, made_by], sort_keys=True)  # a changed point is a new one
         parts = [*(f"{key}={_text(values[key])}" for key in varied), hashlib.sha256(made_from.encode()).hexdigest()[:8]]
-        points.append(Point(notebook, f"runs/sweeps/{name}/{','.join(parts)}", values, metrics))
+        points.append(Point(notebook, f"runs/sweeps/{name}/{','.join(parts)}", values, metrics, made_by))
+    need(points, "points, seeds: found an empty list, at least one is needed")
     need(len({p.directory for p in points}) == len(points), "two points have the same parameters; remove one")
     varied = tuple(dict.fromkeys(key for one in sets for key in one))
     return Sweep(name, said.get("title", {}), profile, varied, metrics, tuple(points))
+
+
+def fingerprint(notebook: str) -> dict[str, str]:
+    """What decides a point's result on this machine: the hash of the code, and of the notebook's code cells.
+
+    Text and the cells tagged `words` do not count. Raises `SweepError` where there is no such notebook.
+    """
+    path = project_path(notebook)
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        counted = [c for c in cells if c["cell_type"] == "code" and "words" not in c["metadata"].get("tags", [])]
+        source = json.dumps(["".join(cell["source"]) for cell in counted])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SweepError(f"notebook: {path} cannot be read as a notebook ({error})") from None
+    return {"cae_lib": code_sha256(*CODE)[:12], notebook: hashlib.sha256(source.encode()).hexdigest()[:12]}
 
 
 def _choose(key: str, folder: str, name: str) -> Path:
@@ -134,10 +156,11 @@ def _text(value):
 
 
 def finished(point: Point) -> dict | None:
-    """Return the point's result if its directory holds a complete one of exactly these parameters, else None."""
+    """Return the point's result if its directory holds a complete one of these parameters and this code, else None."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         result = json.loads((project_path(point.directory) / "result.json").read_text(encoding="utf-8"))
-        if result["parameters"] == point.values and set(point.metrics) <= set(result["metrics"]):
+        same = result["parameters"] == point.values and result["made_by"] == point.fingerprint
+        if same and set(point.metrics) <= set(result["metrics"]) and set(MADE_ON) <= set(result):
             return result
     return None
 
@@ -151,18 +174,18 @@ def write_results(sweep: Sweep, results: dict, failures: dict) -> None:
     """Write results.csv, a row for each finished point, and sweep.json, which names the points that failed."""
     rows = [
         {"point": point.name}
+        | {name: results[point][name] for name in ("seconds", "training_seconds", *MADE_ON)}
         | {name: _text(point.values[name]) for name in sweep.varied}
         | results[point]["metrics"]
-        | {name: results[point][name] for name in ("seconds", "training_seconds")}
         for point in sweep.points
         if point in results
     ]
-    columns = ["point", *sweep.varied, *sweep.metrics, "seconds", "training_seconds"]
-    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    columns = ["point", *sweep.varied, *sweep.metrics, "seconds", "training_seconds", *MADE_ON]
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)), dtype=object)  # a sweep may vary the precision
     write_atomic(sweep.directory / "results.csv", table.to_csv(index=False, lineterminator="\n"))
     with suppress(ImportError):  # pyarrow is no dependency
         table.infer_objects().to_parquet(sweep.directory / "results.parquet")
-    facts = {"name": sweep.name, "title": sweep.title, "profile": sweep.profile, "code": code_sha256(*CODE)}
+    facts = {"name": sweep.name, "title": sweep.title, "profile": sweep.profile, "made_by": sweep.points[0].fingerprint}
     facts |= {"varied": sweep.varied, "metrics": sweep.metrics, "points": len(sweep.points)}
     facts["failed"] = {p.name: reason for p, reason in failures.items()}
     write_atomic(sweep.directory / "sweep.json", json.dumps(facts, indent=1) + "\n")
@@ -171,8 +194,9 @@ def write_results(sweep: Sweep, results: dict, failures: dict) -> None:
 def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
     """Read a finished sweep: sweep.json as a dict and results.csv as a data frame, a row for each point.
 
-    The dict's `current` says whether the code is still the one that made the results. Raises `SweepError` if the
-    directory holds no finished sweep, or if points failed.
+    The dict's `current` says whether the code is still the one that made the results, and `mixed` names the columns
+    of `MADE_ON`, but the host, in which points differ that should not: their numbers differ in the last digits for no
+    reason of the sweep's. Raises `SweepError` if the directory holds no finished sweep, or if points failed.
     """
     path = project_path(directory)
     try:
@@ -180,7 +204,11 @@ def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
         table = pd.read_csv(path / "results.csv")
     except (OSError, ValueError):
         raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None
-    facts["current"] = facts.get("code") == code_sha256(*CODE)
+    *_, notebook = facts.get("made_by", {"": ""})
+    facts["current"] = project_path(notebook).is_file() and facts.get("made_by") == fingerprint(notebook)
+    table = table.reindex(columns=dict.fromkeys([*table.columns, *MADE_ON]))  # an older sweep does not say
+    varied = facts.get("varied", [])
+    facts["mixed"] = [n for n in MADE_ON[1:] if n not in varied and table[n].dropna().nunique() > 1]
     if facts["failed"]:
         raise SweepError(f"sweep: in {path}, {len(facts['failed'])} of {facts['points']} points failed")
     return facts, table

@@ -419,6 +419,8 @@ def test_settings_come_from_behind_the_verb_and_from_make(place, monkeypatch):
     first, second = programs(place, "sweep", "SWEEP=seeds", "WORKERS=2")
     assert first == "-m cae_lib sweep seeds --profile smoke --workers 2" and second.startswith("book/make.py report")
     assert programs(place, "sweep", "SWEEP=seeds", "PAGE=no") == [first]
+    assert len(programs(place, "sweep", "SWEEP=seeds", "PAGE=yes")) == 2
+    assert programs(place, "sweep-tls") == ["-m cae_lib sweep-tls"]
     assert programs(place, "pictures")[1] == "book/pictures.py _build/notebooks/en"
     assert programs(place, "sync", "FROM=", "NEW=jv") == ["book/translations.py --new jv"]
 

@@ -161,7 +161,15 @@ def test_one_reader_of_yaml():
 
 
 def test_nothing_is_done_at_import():
-    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
+    allowed = (
+        ast.Import,
+        ast.ImportFrom,
+        ast.Assign,
+        ast.AnnAssign,
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+    )
     for name, tree in MODULES.items():
         for node in tree.body[1:]:
             main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,9 +19,11 @@ from pathlib import Path
 import dask
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_notebook
+from distributed import Client
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cae_lib import files, grid, sweep
 from cae_lib.config import Config
@@ -126,6 +129,7 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
         (dict(fixed=dict(train_size=55.0)), r"train_size: found '55\.0', allowed is a whole number, .*: write 55 "),
         (dict(seeds=[1.0, 2]), r"s\.yml: seed: found '1\.0', allowed is a whole number, in digits alone: write 1 "),
         (dict(points=[dict(seed=True)], grid=None, seeds=None), r"s\.yml: seed: found 'true', allowed is a whole"),
+        (dict(seeds=None, grid=None, points=[]), r"s\.yml: points, seeds: found an empty list, at least one is needed"),
         (dict(metrics=[7]), r"s\.yml: metrics: found 7, allowed are names"),
         (dict(seeds=7), r"s\.yml: seeds: found 7, allowed is a list"),
         (dict(grid=None, points=[7]), r"s\.yml: points: found 7, allowed are sets of parameters"),
@@ -273,40 +277,6 @@ def test_make_sweep_puts_its_page_into_both_editions(tmp_path):
         assert f"<h1>{title}" in page and "verdict" in page and page.count("<figure") >= 2
 
 
-@pytest.mark.slow
-def test_the_slurm_script_of_the_readme_submits_a_job_whose_worker_runs_the_sweep(project):
-    """Slurm itself is not here: in sbatch's place stands one that runs the job on this machine, as a node would."""
-    (script,) = re.findall(
-        r"```python\n(from dask_jobqueue.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S
-    )
-    with socket.socket() as free:  # the README's port may be taken, and one job is enough
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    script = script.replace("8786", str(port)).replace("jobs=8", "jobs=1")
-    tools = project / "bin"
-    tools.mkdir()
-    (tools / "sbatch").write_text(
-        f'#!/bin/sh\ncp "$1" {project}/job\nbash "$1" 2>log &\necho Submitted batch job 1\n', encoding="utf-8"
-    )
-    (tools / "scancel").write_text("#!/bin/sh\n", encoding="utf-8")
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    cluster = subprocess.Popen([sys.executable, "-c", script], env=environment, start_new_session=True, **pipes)
-    try:
-        write(project, seeds=None)
-        done = command("s", "--profile", "tiny", "--scheduler", f"tcp://localhost:{port}")
-        assert done.returncode == 0 and executions(project) == [1, 1], done.stderr
-        job = (project / "job").read_text(encoding="utf-8")
-        assert {"#SBATCH --cpus-per-task=4", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00"} <= set(job.splitlines())
-        assert "--nthreads 4" in job and "--resources training=1" in job
-        told = cluster.communicate("\n", timeout=60)[1]
-        assert cluster.returncode == 0 and "Traceback" not in told, told
-    finally:
-        stop(cluster)
-
-
 # --- one point --------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +297,61 @@ def test_a_point_in_other_hands_is_left_alone(project):
     with sweep.claimed(Run(point.directory)), pytest.raises(RunBusy, match="is being executed by another process"):
         run_point(point, 1)
     assert executions(project) == []
+
+
+def test_a_worker_with_another_commit_refuses_the_point_and_names_itself_and_both(project, monkeypatch):
+    write(project)
+    point, asked = read_sweep("s", "tiny").points[0], grid.code_sha256(*grid.CODE)[:12]
+    told = rf"{socket.gethostname()} has another version .*: cae_lib is another comm.* there and {asked} here"
+    with monkeypatch.context() as patch, pytest.raises(sweep.OtherCode, match=told):
+        patch.setattr(grid, "code_sha256", lambda *_: "another commit")
+        run_point(point, 1)
+    assert executions(project) == []
+    text = (project / "notebooks" / "work.ipynb").read_text(encoding="utf-8")
+    (project / "notebooks" / "work.ipynb").write_text(text.replace("latent_dim / seed", "latent_dim * seed"))
+    with pytest.raises(sweep.OtherCode, match=r"notebooks/work\.ipynb is \w{12} there and \w{12} here"):
+        run_point(point, 1)
+    assert read_sweep("s", "tiny").points[0].directory != point.directory, "a changed notebook makes new points"
+
+
+def test_what_only_words_the_notebook_makes_no_new_points(project):
+    write(project)
+    before = read_sweep("s", "tiny").points[0].directory
+    path = project / "notebooks" / "work.ipynb"
+    cells = nbformat.read(path, 4).cells
+    told = [new_code_cell("print('words')", metadata={"tags": ["words"]}), new_markdown_cell("More words")]
+    nbformat.write(new_notebook(cells=[*cells, *told]), path)
+    assert read_sweep("s", "tiny").points[0].directory == before
+
+
+def test_a_result_says_where_and_how_it_was_computed(project):
+    write(project)
+    result = run_point(read_sweep("s", "tiny").points[0], 3)
+    assert (result["host"], result["threads"]) == (socket.gethostname(), 3)
+    assert set(grid.MADE_ON) <= set(result)
+
+
+def test_points_of_several_kinds_of_machines_are_told(tmp_path):
+    rows = "point,threads,precision,host\na,1,float32,one\nb,4,float32,two\n"
+    (tmp_path / "results.csv").write_text(rows, encoding="utf-8")
+    facts = dict(failed={}, points=2, varied=["latent_dim"])
+    (tmp_path / "sweep.json").write_text(json.dumps(facts), encoding="utf-8")
+    facts, table = grid.read_results(tmp_path)
+    assert facts["mixed"] == ["threads"] and not facts["current"], "another host alone computes the same"
+    assert table["torch"].isna().all(), "an older sweep does not say"
+    (tmp_path / "sweep.json").write_text(json.dumps(dict(failed={}, points=2, varied=["threads"])), encoding="utf-8")
+    assert grid.read_results(tmp_path)[0]["mixed"] == [], "what a sweep varies is meant to differ"
+
+
+def test_a_package_that_a_worker_lacks_is_named(project, monkeypatch):
+    def execute(*_):
+        raise ModuleNotFoundError("No module named 'papermill'")
+
+    write(project)
+    monkeypatch.setattr(sweep, "execute", execute)
+    told = r"the notebook failed on \S+ \(ModuleNotFoundError\)\n    No module named 'papermill'$"
+    with pytest.raises(SweepError, match=told):
+        run_point(read_sweep("s", "tiny").points[0], 1)
 
 
 def test_a_metric_that_the_notebook_does_not_leave_is_named(project):
@@ -361,7 +386,7 @@ def test_a_kernel_has_the_projects_folder_and_threads_of_its_own(project):
 
 def test_a_killed_kernel_is_one_failed_point(project):
     point = notebook(project, "import os; os.kill(os.getpid(), 9)")
-    with pytest.raises(SweepError, match=r"the notebook failed \(DeadKernelError\)[\s\S]*Kernel died"):
+    with pytest.raises(SweepError, match=r"the notebook failed on \S+ \(DeadKernelError\)[\s\S]*Kernel died"):
         run_point(point, 1)
     assert grid.finished(point) is None and (Path(point.directory) / "point.ipynb").is_file()
 
@@ -401,10 +426,10 @@ with Run(run).lock():
 # --- a scheduler of others ----------------------------------------------------------------------------------------
 
 
-def start(*argv, **options) -> subprocess.Popen:
+def start(*argv, python_path=ROOT, **options) -> subprocess.Popen:
     """`dask …` in a process group of its own, that `stop` can end whole."""
     program = [sys.executable, "-m", "distributed.cli.dask_" + argv[0], *map(str, argv[1:])]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(python_path)}
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return subprocess.Popen(program, env=environment, start_new_session=True, **quiet, **options)
 
@@ -428,9 +453,9 @@ def scheduler(project):
         stop(process)
 
 
-def start_worker(address: str, **options) -> subprocess.Popen:
-    argv = ("worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--resources", "training=1")
-    return start(*argv, **options)
+def start_worker(address: str, *more: str, threads: int = 1, **options) -> subprocess.Popen:
+    argv = ("worker", address, "--nthreads", threads, "--no-nanny", "--no-dashboard", "--resources", "training=1")
+    return start(*argv, *more, **options)
 
 
 @pytest.mark.slow
@@ -550,6 +575,198 @@ def test_waiting_for_a_worker_is_told(project, scheduler):
     processes.append(start_worker(address))
     rest, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0 and "a worker is there" in rest and "2 of 2 points finished" in rest, rest
+
+
+def test_waiting_is_told_with_what_to_look_at_and_sigterm_ends_it_in_a_line(project, scheduler):
+    address, processes = scheduler
+    stop(processes[1])
+    write(project)
+    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told = ""
+    while "no worker is there" not in (line := driver.stdout.readline()):
+        assert line, driver.stderr.read()
+        told += line
+    assert "squeue --me" in line and "dashboard" not in told, "the scheduler has none"
+    driver.terminate()
+    rest, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130 and "Traceback" not in rest + errors, rest + errors
+    assert "finished points are kept" in errors
+
+
+def test_a_worker_that_comes_later_takes_one_point_at_a_time(project, scheduler):
+    """As on Slurm, where no worker is there when the sweep begins; this one has four threads."""
+    address, processes = scheduler
+    stop(processes[1])
+    notebook(project, "(folder.parent / 'busy').mkdir(); time.sleep(1); (folder.parent / 'busy').rmdir()")
+    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while "no worker is there" not in (line := driver.stdout.readline()):
+        assert line, "the driver has ended"
+    useless = start("worker", address, "--nthreads", 4, "--no-nanny", "--no-dashboard")
+    processes.append(useless)
+    while "none takes points: start them with `--resources training=1`" not in (line := driver.stdout.readline()):
+        assert line, "the driver has ended"
+    processes.append(start_worker(address, threads=4))
+    rest, _ = driver.communicate(timeout=200)
+    assert driver.returncode == 0 and "4 of 4 points finished" in rest, rest
+
+
+def test_a_worker_with_another_commit_is_refused_and_the_sweep_says_so(project, scheduler, tmp_path_factory):
+    """As when one clone was not pulled: its errors are a thousand times larger, and nobody would know."""
+    address, processes = scheduler
+    stop(processes[1])
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(project / "notebooks", elsewhere / "notebooks")
+    shutil.copytree(ROOT / "cae_lib", elsewhere / "cae_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    metrics = elsewhere / "cae_lib" / "metrics.py"
+    text = metrics.read_text(encoding="utf-8")
+    changed = text.replace("return np.square(x - x_hat)", "return 1000 * np.square(x - x_hat)")
+    assert changed != text
+    metrics.write_text(changed, encoding="utf-8")
+    processes.append(start_worker(address, cwd=elsewhere, python_path=elsewhere))
+    write(project)
+    done = command("s", "--profile", "tiny", "--scheduler", address)
+    assert done.returncode == 2 and executions(project) == executions(elsewhere) == [], done.stderr
+    told = r"OtherCode: (\S+) has another version .*: cae_lib is \w{12} there and \w{12} here"
+    assert re.search(told, done.stderr)[1] == socket.gethostname(), done.stderr
+    # Beside a worker with the right code it does not stop the sweep.
+    processes.append(start_worker(address))
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2)
+    done = command("s", "--profile", "tiny", "--scheduler", address)
+    assert done.returncode == 0 and executions(project) == [1] * 4 and executions(elsewhere) == [], done.stderr
+
+
+def test_what_a_point_prints_reaches_the_driver_at_once(project, scheduler):
+    """As the addresses from which a dataset is tried, a minute before the last one fails."""
+    notebook(project, "print('downloading from nowhere', flush=True); time.sleep(600)")
+    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", scheduler[0]]
+    driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        while "downloading" not in (line := driver.stdout.readline()):
+            assert line, "the driver has ended"
+        assert re.match(
+            rf"latent_dim=\d,seed=1,\w{{8}} on {re.escape(socket.gethostname())}: downloading from now", line
+        )
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["papermill", "sklearn", "torch", "ipykernel"])
+def test_a_package_that_is_missing_on_a_worker_reaches_the_driver(project, scheduler, tmp_path_factory, package):
+    address, processes = scheduler
+    stop(processes[1])
+    lacking = tmp_path_factory.mktemp("lacking")
+    (lacking / package).mkdir()
+    missing = f"raise ModuleNotFoundError(\"No module named '{package}'\", name={package!r})\n"
+    (lacking / package / "__init__.py").write_text(missing, encoding="utf-8")
+    processes.append(start_worker(address, python_path=f"{lacking}{os.pathsep}{ROOT}"))
+    notebook(project, "import sklearn")
+    done = command("s", "--profile", "tiny", "--scheduler", address)
+    assert done.returncode == 1 and f"No module named '{package}'" in done.stderr, done.stderr
+    assert all(f"failed: {point.name}" in done.stderr for point in read_sweep("s", "tiny").points)
+
+
+def test_what_the_embedded_cluster_opens_is_on_loopback(project):
+    with sweep.cluster(None, workers=1) as client:
+        client.wait_for_workers(1)
+        here = psutil.Process()
+        ports = [c for p in (here, *here.children(recursive=True)) for c in p.net_connections() if c.status == "LISTEN"]
+        assert len(ports) >= 4 and {port.laddr.ip for port in ports} == {"127.0.0.1"}
+        assert sweep._dashboard(client).startswith("http://127.0.0.1:")
+
+
+def test_packages_of_other_versions_are_named(project):
+    class Versions:
+        def get_versions(self):
+            sides = {side: {"packages": {"python": "3.12.1", "distributed": "2026.8.0"}} for side in "csw"}
+            sides["w"]["packages"]["distributed"] = "2025.1.0"
+            return {"client": sides["c"], "scheduler": sides["s"], "workers": {"tls://one:1": sides["w"]}}
+
+    (line,) = sweep._versions(Versions())
+    assert "distributed is not the same everywhere: here 2026.8.0; the scheduler 2026.8.0; tls://one:1 2025.1" in line
+
+
+def test_the_estimate_is_steady_where_points_end_in_bursts(monkeypatch):
+    """Forty points of 60 s, four at a time: what is left falls with the clock, and never jumps."""
+    now = [0.0]
+    monkeypatch.setattr(sweep.time, "monotonic", lambda: now[0])
+    estimate, results, errors = sweep._Estimate({}), {}, []
+    for second in range(600):
+        now[0] = second
+        results |= {i: {"seconds": 60.0} for i in range(4 * (second // 60))}
+        if told := estimate.left(results, 40 - len(results), 4):
+            minutes, seconds = map(int, re.findall(r"\d+", told))
+            errors.append(60 * minutes + seconds - (600 - second))
+    assert len(errors) > 500 and max(map(abs, errors)) <= 5
+
+
+# --- nobody else ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def certificate(project) -> Path:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl on the path")
+    return sweep.make_certificate()
+
+
+def test_the_certificate_is_made_once_and_its_owners_alone(certificate):
+    text = certificate.read_text(encoding="utf-8")
+    assert "BEGIN CERTIFICATE" in text and "PRIVATE KEY" in text
+    assert certificate.stat().st_mode & 0o777 == 0o600 and [p.name for p in certificate.parent.iterdir()] == [
+        certificate.name
+    ]
+    assert sweep.make_certificate().read_text(encoding="utf-8") == text
+
+
+def test_without_openssl_there_is_one_message(project, monkeypatch):
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(SweepError, match="no openssl on the path; install it"):
+        sweep.make_certificate()
+
+
+def test_a_client_without_the_certificate_is_refused_by_the_server(project, certificate):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tls = [f"--tls-{part}={certificate}" for part in ("ca-file", "cert", "key")]
+    address = f"tls://127.0.0.1:{port}"
+    words = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--protocol", "tls"]
+    processes = [start("scheduler", *words, *tls), start_worker(address, *tls)]
+    try:
+        write(project, seeds=None)
+        done = command("s", "--profile", "tiny", "--scheduler", address)
+        assert done.returncode == 0 and executions(project) == [1, 1], done.stderr
+        stranger = project / "stranger.pem"
+        certificate.rename(stranger)
+        made = sweep.make_certificate().rename(project / "other.pem")
+        for own in (None, made):  # nothing in hand, or a certificate that anyone can make
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if own:
+                context.load_cert_chain(own)
+            with (
+                socket.create_connection(("127.0.0.1", port)) as plain,
+                pytest.raises((ssl.SSLError, ConnectionError)),
+                context.wrap_socket(plain) as refused,
+            ):
+                if refused.recv(1) == b"":
+                    raise ConnectionError
+        write(project, seeds=[7])
+        for at, told in (
+            (address, "Copy the scheduler's runs/sweep-tls"),
+            (address.replace("tls", "tcp"), "nobody answ"),
+        ):
+            done = command("s", "--profile", "tiny", "--scheduler", at)
+            assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert executions(project) == [1, 1]
+    finally:
+        for process in processes:
+            stop(process)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The page of a sweep: made-up tables of every kind, and the verdicts that the notebook must come to."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def made_up(name: str, folder: Path) -> Path:
     points, folder = KINDS[name][0], folder / name
     folder.mkdir()
     rows = [{"point": str(i), **WHOLE, **p, "seconds": 9.0, "training_seconds": 5.0} for i, p in enumerate(points)]
+    machines = [dict(host=host, device="cpu", precision="float32", threads=n) for host, n in (("one", 1), ("two", 4))]
+    rows = [row | machine for row, machine in zip(rows, itertools.cycle(machines), strict=False)]
     pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
     measured = [k for k in rows[0] if k in WHOLE or k.startswith("pca_") or k.endswith("auroc")]
     varied = [k for k in points[0] if k not in measured]
@@ -68,6 +71,8 @@ def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, 
     assert {v["key"]: v["holds"] for v in Run(folder).metrics["verdicts"]} == KINDS[name][1]
     assert ("titik" if lang == "id" else "points") in " ".join(told)
     assert "make sweep" in " ".join(told), "the sweep was made by another code"
+    where, differ = ("Dihitung di", "yang berbeda: utas") if lang == "id" else ("Computed on", "differ in: threads")
+    assert f"{where} **one** (cpu, float32, " in " ".join(told) and differ in " ".join(told)
 
 
 def test_papermill_executes_the_page_of_a_sweep_and_nothing_else_is_printed(smoke_build, tmp_path):
