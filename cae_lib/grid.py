@@ -201,7 +201,7 @@ def read_results(directory: str | Path) -> tuple[dict, pd.DataFrame]:
     path = project_path(directory)
     try:
         facts = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(path / "results.csv")
+        table = pd.read_csv(path / "results.csv", dtype={"threads": str})  # "2 → 1" where their number changed
     except (OSError, ValueError):
         raise SweepError(f"sweep: {path} holds no finished sweep; `make sweep SWEEP={path.name}` makes one") from None
     *_, notebook = facts.get("made_by", {"": ""})
