@@ -71,7 +71,11 @@ def test_the_page_of_each_kind_of_sweep_judges_what_the_table_says(smoke_build, 
     assert {v["key"]: v["holds"] for v in Run(folder).metrics["verdicts"]} == KINDS[name][1]
     assert ("titik" if lang == "id" else "points") in " ".join(told)
     assert "make sweep" in " ".join(told), "the sweep was made by another code"
-    where, differ = ("Dihitung di", "yang berbeda: utas") if lang == "id" else ("Computed on", "differ in: threads")
+    where, differ = (
+        ("Dihitung di (× titik):", "yang berbeda: utas")
+        if lang == "id"
+        else ("Computed on (× points):", "differ in: threads")
+    )
     assert f"{where} **one** (cpu, float32, " in " ".join(told) and differ in " ".join(told)
 
 
