@@ -36,7 +36,7 @@ def busy(count: int):
             process.wait()
 
 
-def step_ms(threads: int, steps: int = 100) -> dict:
+def step_ms(threads: int, steps: int = 25) -> dict:
     """Milliseconds a step of the second of two epochs of `training.train`, and the threads it went through."""
     config = Config(epochs=2, train_size=steps * 128, validation_size=10, threads=threads)
     with tempfile.TemporaryDirectory() as folder:
