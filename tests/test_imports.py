@@ -635,7 +635,7 @@ REFUSALS = {
     ),
     "a decompression bomb": (
         pictures() | {"train/0/b.png": huge_png(30_000, 30_000)},
-        r"b\.png: found 900,000,000 pixels",
+        r"b\.png: found 30000×30000 pixels, .*64,000,000",
     ),
     "a smaller one": (
         pictures() | {"train/0/b.png": huge_png(9_000, 9_000)},

@@ -307,8 +307,9 @@ def test_a_worker_with_another_commit_refuses_the_point_and_names_itself_and_bot
         patch.setattr(grid, "code_sha256", lambda *_: "another commit")
         run_point(point, 1)
     assert executions(project) == []
-    text = (project / "notebooks" / "work.ipynb").read_text(encoding="utf-8")
-    (project / "notebooks" / "work.ipynb").write_text(text.replace("latent_dim / seed", "latent_dim * seed"))
+    notebook = project / "notebooks" / "work.ipynb"
+    text = notebook.read_text(encoding="utf-8")
+    notebook.write_text(text.replace("latent_dim / seed", "latent_dim * seed"), encoding="utf-8")
     with pytest.raises(sweep.OtherCode, match=r"notebooks/work\.ipynb is \w{12} there and \w{12} here"):
         run_point(point, 1)
     assert read_sweep("s", "tiny").points[0].directory != point.directory, "a changed notebook makes new points"
