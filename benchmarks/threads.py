@@ -38,7 +38,7 @@ def busy(count: int):
 
 def step_ms(threads: int, steps: int = 25) -> dict:
     """Milliseconds a step of the second of two epochs of `training.train`, and the threads it went through."""
-    config = Config(epochs=2, train_size=steps * 128, validation_size=10, threads=threads)
+    config = Config(epochs=2, train_size=steps * 128, validation_size=500, threads=threads)
     with tempfile.TemporaryDirectory() as folder:
         facts = training.train(config, data.load(config), Run(folder)).provenance
     return {"ms": 1000 * facts["epoch_seconds"][1] / steps, "used": facts["threads"]}
