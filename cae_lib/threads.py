@@ -1,7 +1,7 @@
 """How many threads a training on the processor uses: measured, not assumed, and again when its steps turn slow.
 
 The threads of a step wait for each other many times: beside one busy process, on two cores, a step of two threads
-takes nearly three times as long as alone, a step of one hardly longer (benchmarks/threads.csv). And a net this small
+takes several times as long as alone, a step of one hardly longer (benchmarks/threads.csv). And a net this small
 has no use for sixteen.
 """
 
