@@ -5,6 +5,7 @@ takes several times as long as alone, a step of one hardly longer (benchmarks/th
 has no use for sixteen.
 """
 
+import math
 import sys
 import time
 from contextlib import contextmanager
@@ -59,9 +60,9 @@ class Threads:
             self.measure(step)
             self.first = self.expected
         else:
-            self.use(self.changes[-1][1] if self.free else self.limit, step)
-            self.expected = self.first
-        timed = f"; a step takes {1000 * self.expected:.0f} ms" if self.free else ""
+            self.use(min(self.changes[-1][1], self.limit) if self.free else self.limit, step)
+            self.expected = self.first or math.inf  # not measured where it began with a number that was not free
+        timed = f"; a step takes {1000 * self.expected:.0f} ms" if self.free and self.first else ""
         print(f"training: threads {self.changes[-1][1]} of {self.before}{timed}", file=sys.stderr)
         self.mark()
         try:
@@ -82,6 +83,7 @@ class Threads:
         seconds = (now - self.marked) / self.steps
         slow = seconds > SLOW * self.expected
         self.expected = min(self.expected, seconds)
+        self.first = self.first or self.expected
         if slow or (self.changes[-1][1] < self.limit and now - self.looked > self.wait):
             before = self.changes[-1][1]
             self.measure(step)

@@ -458,4 +458,4 @@ def test_what_was_made_is_deleted_and_nothing_else(place, monkeypatch):
 
 
 def test_an_old_python_can_read_it_to_say_that_it_is_old():
-    ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8))
+    assert ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8)).body

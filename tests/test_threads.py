@@ -166,6 +166,27 @@ def test_a_resumed_training_goes_on_with_its_threads_and_says_them(free, tiny_da
     assert run.provenance["threads"] == "2" and run.provenance["thread_changes"] == [[0, 2]]
 
 
+def test_begun_with_one_thread_only_and_resumed_with_four_it_goes_on_and_asks_later(free, takes, clock, capsys):
+    torch.set_num_threads(1)
+    begun = Threads(free, CPU, torch.float32)
+    with begun.begun_at(0):
+        state = begun.state_dict()
+    torch.set_num_threads(4)
+    takes[0].update({1: 0.10, 2: 0.05, 4: 0.06})
+    found = Threads(free, CPU, torch.float32)
+    found.load_state_dict(state)
+    with found.begun_at(7):
+        for step in range(100):
+            clock[0] += 0.10
+            found.watch(step)
+        assert torch.get_num_threads() == 1 and takes[1] == []
+        for step in range(100, 300):
+            clock[0] += 0.10
+            found.watch(step)
+        assert torch.get_num_threads() == 2
+    assert "times as long" not in capsys.readouterr().err
+
+
 def test_another_number_of_threads_is_another_order_of_adding_and_no_other_result(free, tiny_data, tmp_path):
     runs = [
         train(dataclasses.replace(free, threads=n, epochs=1), tiny_data, Run(tmp_path / name))
