@@ -107,15 +107,10 @@ def check_names(dataset: str) -> None:
     words = subject.find(dataset)
     if dataset in subject.known():
         return
-    from report.plots.style import FONT, undrawable
+    from report.plots.fonts import check_drawable
 
-    for lang in words.classes:
-        for name in (*words.classes[lang], words.name[lang], words.item[lang]):
-            if missing := undrawable(name):
-                raise UserError(
-                    f"{dataset}/classes.yml: {lang}: found {name!r}, but {FONT}, the font of the figures, cannot draw "
-                    f"{' '.join(missing)}; write the name in other characters"
-                )
+    said = [words.name.values(), words.item.values(), *words.classes.values()]
+    check_drawable(f"{dataset}/classes.yml", [name for names in said for name in names])
 
 
 def alone(folder: Path):

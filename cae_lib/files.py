@@ -160,6 +160,23 @@ def read_yaml(path: Path, typed: bool = True, prepare: Callable[[str], str] = st
         raise FileError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
+def comment_behind(text: str) -> tuple[int, str] | None:
+    """The number of the first line with a comment that does not begin it, and the comment."""
+    scalars = []
+    with suppress(yaml.YAMLError):  # which `read_yaml` tells
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.ScalarToken):
+                scalars.append(range(token.start_mark.index, token.end_mark.index))
+    at = -1
+    while (at := text.find("#", at + 1)) >= 0:
+        if not any(at in scalar for scalar in scalars):
+            comment = text[at:].split("\n")[0]
+            if text[:at].rpartition("\n")[2]:
+                return text.count("\n", 0, at) + 1, comment
+            at += len(comment)
+    return None
+
+
 def lock(path: Path, wait: bool = False) -> AbstractContextManager:
     """Hold the lock file `path`, until the `with` statement that is given it ends; `wait` for another holder to end.
 

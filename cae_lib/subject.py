@@ -3,17 +3,17 @@
 The datasets that the report knows are in datasets.yml; a folder of one's own brings its words in `classes.yml`.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unicodedata import category, east_asian_width
 
-from cae_lib.files import FileError, UserError, project_path, read_yaml
+from cae_lib.files import FileError, UserError, comment_behind, project_path, read_yaml
+from cae_lib.names import stand_in
 
 CLASSES = 10  # what the notebooks, their colours and their figures are made for
-LONGEST = 30  # characters of a name that a figure has room for
-MARKDOWN = r"[|*_`$<>{}\[\]\\\n]"  # what a table or a sentence would take for more than a name
-BEGINS = r"#|[-+] |:::|~~~|%|\d+[.)] "  # what a line that begins with it would be: a heading, a list, a comment
+LONGEST = 30  # letters of a name that a figure has room for
+CONTROLS = {"Cc", "Zl", "Zp"}  # categories of characters that end a line or are none to see
 
 
 class SubjectError(UserError):
@@ -27,7 +27,7 @@ class Subject:
     name: dict[str, str]
     item: dict[str, str]  # what one image shows
     classes: dict[str, tuple[str, ...]]  # of the labels 0 to 9
-    about: dict[str, str]  # where the images come from, a sentence of Markdown; `cite` follows it
+    about: dict[str, str]  # where the images come from, a sentence of Markdown with stand-ins; `cite` follows it
     cite: str = ""  # key of book/references.bib
     # What was known or supposed before anything was measured; of another dataset, the training images tell it.
     distinct_pair: tuple[int, int] | None = None  # two classes that should not overlap
@@ -62,16 +62,28 @@ def find(dataset: str) -> Subject:
 def read(folder: Path) -> Subject:
     """`folder`/classes.yml: `classes`, and optionally `name` and `item`, each with its text in every language."""
     path = folder / "classes.yml"
+
+    def prepare(text: str) -> str:
+        if comment := comment_behind(text):
+            line, lost = comment
+            raise SubjectError(
+                f"{path}, line {line}: `#` begins a comment, so {lost!r} would be lost; put a name with a `#` in "
+                'quotes, "#1 bag", and begin a comment at the beginning of a line of its own'
+            )
+        return text
+
     try:
-        words = read_yaml(path, typed=False)  # 007, 1.50 and yes are names as they stand
+        words = read_yaml(path, typed=False, prepare=prepare)  # 007, 1.50 and yes are names as they stand
     except FileError as error:
-        hint = "" if path.is_file() else f"; it names the ten classes, see README, or make import FROM={folder} NAME=…"
+        hint = f"; it names the ten classes, see README, or make import FROM={folder} NAME=…"
+        if path.is_file():
+            hint = "; a name with `: ` in it, or one that begins with a sign, stands in quotes: '100 % \"A\"'"
         raise SubjectError(f"{error}{hint}") from None
     keys = ("name", "item", "classes")
     for key in words if isinstance(words, dict) else [words]:
         if not isinstance(words, dict) or key not in keys:
             raise SubjectError(f"{path}: found {key!r}, allowed are the keys {', '.join(keys)}")
-    own = re.sub(f"{MARKDOWN}|^(?:{BEGINS})+", " ", folder.resolve().name)[:LONGEST].strip()
+    own = " ".join(folder.resolve().name.replace("_", " ").split())[:LONGEST].strip()
     name = dict.fromkeys(("id", "en"), own or "-")
     found = {"name": name, "item": {"id": "citra", "en": "image"}, "classes": None} | (words or {})
     for key, texts in found.items():
@@ -87,20 +99,28 @@ def read(folder: Path) -> Subject:
         found["classes"][lang] = tuple(_plain(f"{path}: classes: {lang}", name) for name in names)
     for key in ("name", "item"):
         found[key] = {lang: _plain(f"{path}: {key}: {lang}", text) for lang, text in found[key].items()}
-    listed = {lang: ", ".join(names) for lang, names in found["classes"].items()}
+    listed = {lang: ", ".join(map(stand_in, names)) for lang, names in found["classes"].items()}
+    called = {lang: stand_in(name) for lang, name in found["name"].items()}
     return Subject(
         **found,
         about={
-            "id": f"Himpunan data {found['name']['id']} berisi citra abu-abu dalam sepuluh kelas: {listed['id']}.",
-            "en": f"The dataset {found['name']['en']} holds grey images in ten classes: {listed['en']}.",
+            "id": f"Himpunan data {called['id']} berisi citra abu-abu dalam sepuluh kelas: {listed['id']}.",
+            "en": f"The dataset {called['en']} holds grey images in ten classes: {listed['en']}.",
         },
     )
 
 
 def _plain(where: str, text) -> str:
-    """A name as it may stand in a table, a sentence and a figure."""
-    if not isinstance(text, str) or not 1 <= len(text.strip()) <= LONGEST or re.search(MARKDOWN, text):
-        raise SubjectError(f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters without Markdown's own")
-    if begins := re.match(BEGINS, text.strip()):
-        raise SubjectError(f"{where}: found {text!r}, which may not begin with {begins[0]!r}; begin it with a letter")
+    """A name, whatever its script and its signs, on one line and as long as a figure has room for."""
+    if not isinstance(text, str) or not 1 <= _width(text.strip()) <= LONGEST or CONTROLS & set(map(category, text)):
+        raise SubjectError(
+            f"{where}: found {text!r}, allowed are 1 to {LONGEST} characters on one line (of Chinese, Japanese and "
+            f"Korean, and of emoji, {LONGEST // 2}: they are twice as wide)"
+        )
     return text.strip()
+
+
+def _width(text: str) -> int:
+    """How many letters wide a text is."""
+    widths = {"Mn": 0, "Me": 0, "Cf": 0}
+    return sum(widths.get(category(c), 1 + (east_asian_width(c) in "WF")) for c in text)

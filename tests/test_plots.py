@@ -16,7 +16,7 @@ from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from report import plots
 from report.numbers import number, numerals
-from report.plots.style import canvas, localise, undrawable
+from report.plots.style import canvas, localise
 from report.walk import shape_walk
 from report.words import terms, word
 
@@ -347,8 +347,3 @@ def test_an_atlas_shows_every_image_at_its_point():
     assert sheet.shape == (16, 12)
     np.testing.assert_array_equal(sheet[[13, 13, 1], [1, 9, 1]], [0.25, 0.5, 0.75])
     assert np.isnan(sheet).sum() == 16 * 12 - 3 * 16
-
-
-def test_characters_that_the_figures_font_cannot_draw_are_found():
-    assert undrawable("Kaus é–ß λ₁ ẑ → ✓") == []
-    assert undrawable("ひらがな 一 a 一") == ["ひ", "ら", "が", "な", "一"]

@@ -88,6 +88,11 @@ def test_a_name_is_the_text_that_was_typed_also_where_yaml_reads_a_number_or_a_t
     assert subject.read(tmp_path).classes["en"] == tuple(typed.split(", "))
 
 
+def test_a_name_may_have_any_sign_and_any_script(tmp_path):
+    names = ["#1 bag", "100%", "<b>", "$5", "a|b", "\\", '"A"', "{x}", "15 あ: " + 11 * "あ", "👩\u200d🏫"]
+    assert subject.read(lay(tmp_path, {"classes": {"id": names, "en": names}})).classes["en"] == tuple(names)
+
+
 def test_a_third_language_may_be_there_and_may_be_missing(tmp_path):
     words = GOOD | {"classes": GOOD["classes"] | {"eo": [*"uvwxyzabcd"]}}
     assert subject.read(lay(tmp_path, words)).classes["eo"] == tuple("uvwxyzabcd")
@@ -112,10 +117,21 @@ MISTAKES = {
         f"classes: {{id: {TEN}, en: ['', b, c, d, e, f, g, h, i, j]}}",
         "classes: en: found '', allowed are 1 to 30 characters",
     ),
-    "a bar": (f"classes: {{id: {TEN}, en: ['a|', b, c, d, e, f, g, h, i, j]}}", "classes: en: found 'a|', allowed are"),
+    "two lines": (
+        f'classes: {{id: {TEN}, en: ["a\\nb", b, c, d, e, f, g, h, i, j]}}',
+        "classes: en: found 'a\\nb', allowed are 1 to 30 characters on one line",
+    ),
+    "sixteen wide letters": (
+        f"classes: {{id: {TEN}, en: [{'あ' * 16}, b, c, d, e, f, g, h, i, j]}}",
+        "allowed are 1 to 30 characters on one line (of Chinese, Japanese and Korean, and of emoji, 15:",
+    ),
     "an empty name": (f"item: {{id: '', en: b}}\nclasses: {{id: {TEN}, en: {TEN}}}", "item: id: found '', allowed are"),
-    "a heading": (f"classes: {{id: {TEN}, en: ['#1 bag', b, c, d, e, f, g, h, i, j]}}", "which may not begin with '#'"),
-    "a list's item": (f"classes: {{id: {TEN}, en: ['1. bag', b, c, d, e, f, g, h, i, j]}}", "may not begin with '1. '"),
+    "a comment for a name": (
+        f"classes:\n  id: {TEN}\n  en:\n  - #1 bag\n",
+        ", line 4: `#` begins a comment, so '#1 bag'",
+    ),
+    "a name cut short": (f"classes:\n  id: {TEN}\n  en:\n  - bag #1\n", "so '#1' would be lost; put a name with a `#`"),
+    "a sign without quotes": ("classes: {id: [%a], en: [b]}", """in quotes: '100 % "A"'"""),
     "no YAML": ("classes: [a", "is not YAML: while parsing"),
     "a language twice": (f"classes: {{id: {TEN}, id: {TEN}}}", "is not YAML: found the key 'id' twice"),
     "no text": (b"\xff\xfe\x00", "is not YAML: "),

@@ -28,6 +28,8 @@ from sphinx.util.math import get_node_equation_number
 from sphinxcontrib.bibtex.style.referencing import BracketStyle, PersonStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
+from cae_lib.names import typed
+
 _ = get_translation("sphinx")  # the edition's catalogue; see book/locale
 
 
@@ -41,6 +43,7 @@ def setup(app):
     app.connect("doctree-read", keep_room)
     app.connect("doctree-resolved", unnumber)
     app.add_transform(NameFiles)
+    app.add_transform(TypeNames)
     app.connect("html-page-context", mend_page, priority=900)  # after the theme
     languages["id"] = Indonesian
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -187,6 +190,17 @@ class NameFiles(SphinxTransform):
     def apply(self):
         for image in self.document.findall(nodes.image):
             image["uri"] = unquote(image["uri"])
+
+
+class TypeNames(SphinxTransform):
+    """The signs of names that came as stand-ins (see stage/myst.py) past Sphinx's typographic quotes and dashes."""
+
+    default_priority = 760
+
+    def apply(self):
+        for text in list(self.document.findall(nodes.Text)):
+            if typed(text) != text:
+                text.parent.replace(text, nodes.Text(typed(text)))
 
 
 def keep_room(app, doctree):

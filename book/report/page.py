@@ -7,6 +7,7 @@ import base64
 import inspect
 import io
 import operator
+import re
 from collections.abc import Callable
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from IPython.display import display
 
 from cae_lib import subject
 from cae_lib.config import Config, ConfigError
+from cae_lib.names import markdown, stand_in, typed
 from report import citations, claims
 from report.numbers import number
 from report.record import record
@@ -45,18 +47,18 @@ class Page:
 
     @property
     def dataset_name(self) -> str:
-        """What the dataset is called."""
-        return say(self.subject.name, self.lang)
+        """What the dataset is called; of this name and the next ones, a special character is a stand-in (see names)."""
+        return stand_in(say(self.subject.name, self.lang))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the labels 0 to 9."""
-        return say(self.subject.classes, self.lang)
+        return tuple(map(stand_in, say(self.subject.classes, self.lang)))
 
     @property
     def item(self) -> str:
         """What one image shows: in MNIST, a digit."""
-        return say(self.subject.item, self.lang)
+        return stand_in(say(self.subject.item, self.lang))
 
     @property
     def about(self) -> str:
@@ -85,19 +87,19 @@ class Page:
 
     def title(self, text: str) -> None:
         """The page's heading in the book, where it is known only when the notebook runs."""
-        self._show("title", markdown=f"**{text}**", title=text)
+        self._show("title", text=f"**{text}**", title=text)
 
     def tell(self, text: str) -> None:
         """Show a paragraph of Markdown."""
-        self._show("tell", markdown=text)
+        self._show("tell", text=text)
 
     def source(self, thing) -> None:
         """Show the source of a class or function, read from its module."""
-        self._show("source", markdown=f"```python\n{inspect.getsource(thing)}```")
+        self._show("source", text=f"```python\n{inspect.getsource(thing)}```")
 
     def figure(self, figure, name: str, caption: str, alt: str) -> None:
         """Show a matplotlib figure at twice its density; `alt` says what it shows to those who cannot see it."""
-        image = io.BytesIO()
+        image, alt = io.BytesIO(), typed(alt)
         figure.savefig(image, format="png", dpi=200, metadata={"Software": None})
         width, height = (round(100 * inches) for inches in figure.get_size_inches())
         self._show(
@@ -106,7 +108,7 @@ class Page:
             more={"image/png": {"width": width, "height": height, "alt": alt}},
             **dict(name=f"fig-{name}", caption=caption, alt=alt),
         )
-        self._show("caption", markdown=f"_{caption}_")
+        self._show("caption", text=f"_{caption}_")
 
     def table(
         self, table: pd.DataFrame, name: str, caption: str, columns: list[str] | None = None, digits: int | dict = 4
@@ -123,19 +125,20 @@ class Page:
         for row in table.itertuples(index=False):
             cells = (self._cell(v, digits, c) for v, c in zip(row, table.columns, strict=True))
             rows.append("| " + " | ".join(cells) + " |")
-        self._show("table", markdown="\n".join(rows), name=f"tab-{name}", caption=caption)
-        self._show("caption", markdown=f"_{caption}_")
+        self._show("table", text="\n".join(rows), name=f"tab-{name}", caption=caption)
+        self._show("caption", text=f"_{caption}_")
 
     def _cell(self, value, digits, column) -> str:
         if isinstance(value, str):
-            return value.replace("|", "\\|").replace("± ", "±\N{NO-BREAK SPACE}")  # a line may end before the sign only
+            value = re.sub(r"(?<!\\)\|", r"\\|", value)
+            return value.replace("± ", "±\N{NO-BREAK SPACE}")  # a line may end before the sign only
         is_float = isinstance(value, float)
         return self.number(value, (digits if isinstance(digits, int) else digits.get(column, 4)) if is_float else None)
 
     def live(self, name: str, text: str) -> None:
         """Mark where the book puts what runs in the browser, with the files that the run keeps in its folder `name`."""
-        facts = dict(name=name, lang=self.lang, classes=list(self.classes))
-        self._show("live", markdown=text, **facts)
+        facts = dict(name=name, lang=self.lang, classes=list(map(typed, self.classes)))
+        self._show("live", text=text, **facts)
 
     # --- claims ------------------------------------------------------------------------------------------
 
@@ -157,7 +160,7 @@ class Page:
         """
         claim = claims.find(key, self.notebook)
         threshold = claim.limit(threshold)
-        facts = {n: fact if isinstance(fact, str) else self.number(fact) for n, fact in facts.items()}
+        facts = {n: markdown(fact) if isinstance(fact, str) else self.number(fact) for n, fact in facts.items()}
         holds = bool(RULES[claim.rule](value, threshold))
         if interval and interval[0] < threshold < interval[1]:
             holds = None
@@ -168,7 +171,7 @@ class Page:
             low, high = (self.quantity(end, claim.digits, claim.unit) for end in interval)
             body += f" ({self._word('interval').format(low=low, high=high)})"
         body += f". {self._word('threshold')}: {self._word(claim.rule)} {limit}."
-        self._show("verdict", markdown=f"**{title}** {body}", holds=holds, title=title, body=body)
+        self._show("verdict", text=f"**{title}** {body}", holds=holds, title=title, body=body)
         self.verdicts.append(
             {"notebook": self.notebook, "key": key, "measured": float(value), "threshold": float(threshold)}
             | ({"low": float(interval[0]), "high": float(interval[1])} if interval else {})
@@ -193,7 +196,7 @@ class Page:
             outcome = "unanswered" if answer is None else "right" if solves(answer, *evidence) else "wrong"
         except (TypeError, ValueError, AttributeError, LookupError):
             outcome = "wrong"
-        self._show("check", markdown=self._word(outcome), outcome=outcome)
+        self._show("check", text=self._word(outcome), outcome=outcome)
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""
@@ -204,6 +207,7 @@ class Page:
     def _word(self, key: str) -> str:
         return word(key, self.lang)
 
-    def _show(self, kind, markdown=None, data=None, more=None, **facts) -> None:
-        data = data or {"text/markdown": markdown, "text/plain": markdown}
+    def _show(self, kind, text="", data=None, more=None, **facts) -> None:
+        facts = {name: markdown(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        data = data or dict.fromkeys(("text/markdown", "text/plain"), markdown(text))
         display(data, raw=True, metadata={"report": {"kind": kind, **facts}, **(more or {})})

@@ -1,6 +1,5 @@
 """What pages of prose are told of the run and of the report: its tables, its dataset, a note, how to cite it."""
 
-import re
 from datetime import datetime
 
 from babel.dates import format_datetime
@@ -10,7 +9,7 @@ from report.numbers import number
 from report.words import say, translator
 from stage.cover import read_cover
 from stage.history import CLAIMS, Age, Commit, started
-from stage.myst import directive
+from stage.myst import as_typed, directive
 from stage.publish import bibtex, citation, own_citation
 from stage.sources import BOOK, title, words_of
 
@@ -39,7 +38,7 @@ def dataset(lang: str, run: dict) -> dict[str, str]:
     words, size = words_of(run), run["config"]["image_size"]
     cited = f" {{cite}}`{words.cite}`" if words.cite else ""
     return {
-        "dataset": say(words.name, lang) + cited,
+        "dataset": as_typed(say(words.name, lang)) + cited,
         "grid": f"{number(size, lang)} × {number(size, lang)}",
         "pixels": number(size**2, lang),
     }
@@ -167,9 +166,7 @@ def citation_box(lang: str, run: dict, base: str) -> str:
 
 def in_words(work: dict[str, str], tr) -> str:
     """A work as a bibliography has it, in Markdown."""
-    author, name, how = (
-        re.sub(r"([\\`*_{}\[\]<>$|])", r"\\\1", work.get(key, "")) for key in ("author", "title", "howpublished")
-    )
+    author, name, how = (as_typed(work.get(key, "")) for key in ("author", "title", "howpublished"))
     version = f"{tr('Version')} {work['version']}" if "version" in work else ""
     return f"{author} ({work['year']}). *{name}*. {version or how}. {work['url']}".strip()
 

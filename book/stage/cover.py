@@ -3,12 +3,9 @@
 import difflib
 import json
 import re
-from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
-from cae_lib.files import FileError, read_yaml
+from cae_lib.files import FileError, comment_behind, read_yaml
 from stage.sources import BookError, languages
 
 FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
@@ -47,23 +44,6 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
         raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
     known = languages()
     return {key: cover_text(found[key], lang, known, f"{path.name}: {key}") for key in FIELDS}
-
-
-def comment_behind(text: str) -> tuple[int, str] | None:
-    """The number of the first line with a comment that does not begin it, and the comment."""
-    scalars = []
-    with suppress(yaml.YAMLError):  # which `read_yaml` tells
-        for token in yaml.scan(text):
-            if isinstance(token, yaml.ScalarToken):
-                scalars.append(range(token.start_mark.index, token.end_mark.index))
-    at = -1
-    while (at := text.find("#", at + 1)) >= 0:
-        if not any(at in scalar for scalar in scalars):
-            comment = text[at:].split("\n")[0]
-            if text[:at].rpartition("\n")[2]:
-                return text.count("\n", 0, at) + 1, comment
-            at += len(comment)
-    return None
 
 
 def quote_texts(line: re.Match) -> str:

@@ -16,6 +16,11 @@ from stage.sources import BOOK, BookError
 
 SIDE = 1664  # pixels of a picture: twice the width of the text, for sharp screens
 SHOWN = ("PNG", "JPEG", "GIF", "WEBP")  # and SVG
+LATEX = {ord(c): rf"\{c}" for c in "&%$#_"}
+LATEX |= str.maketrans(  # braces by name, as BibTeX counts those of `\{` too
+    {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}", "~": r"\textasciitilde{}"}
+    | {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+)
 CARD = (1200, 630)  # pixels of an Open Graph picture
 
 
@@ -207,4 +212,5 @@ def last_name(authors: str) -> str:
 
 
 def _latex(text: str) -> str:
-    return re.sub(r"([&%$#_{}])", r"\\\1", text)
+    text = re.sub(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')", "\0", text)  # which TeX would join
+    return text.translate(LATEX | {0: "{}"})

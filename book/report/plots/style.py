@@ -4,10 +4,12 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
+from cae_lib.names import STAND_INS, typed
 from report.numbers import number
+from report.plots.fonts import FONT, families, foreign
 
 PAPER, INK, FAINT = "#fcfbf8", "#22262b", "#c9c6bd"
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072b2", "#d55e00", "#007a5a", "#b3261e", "#8250a0", "#6b6b6b"
@@ -15,7 +17,6 @@ CLASS_COLOURS = (  # Paul Tol's muted scheme, safe for the colour-blind, and gre
     *("#332288", "#555555", "#117733", "#cc6677", "#88ccee"),
     *("#999933", "#aa4499", "#882255", "#ddcc77", "#44aa99"),
 )
-FONT = "DejaVu Sans"  # comes with matplotlib, so that figures look the same on every machine
 STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -45,19 +46,30 @@ STYLE = {
 WIDTH = 8.0  # inches; a figure is shown at 100 pixels an inch
 
 
-def undrawable(text: str) -> list[str]:
-    """The characters that the figures' font cannot draw, each once, in their order."""
-    glyphs = get_font(findfont(FONT)).get_charmap()
-    return [character for character in dict.fromkeys(text) if ord(character) not in glyphs]
-
-
 @contextmanager
 def canvas(height: float, rows: int = 1, columns: int = 1, width: float = WIDTH, **options):
     """A figure in the report's style and its axes, to draw on inside the `with`."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, **options)
+        write_names(figure)
         figure.draw_without_rendering()  # the layout's first round leaves a label of a fixed aspect outside
+
+
+def write_names(figure) -> None:
+    """Names as they were typed, in a font of the machine where the figures' own lacks a character."""
+    dollar = STAND_INS[ord("$")]
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            if any(typed(label) != label for label in labels):
+                axis.set_ticks(axis.get_ticklocs(), labels=[typed(x.replace(chr(dollar), r"\$")) for x in labels])
+    for text in figure.findobj(Text):
+        told = text.get_text()
+        if typed(told) != told:
+            text.set_text(typed(told.replace(chr(dollar), r"\$")))  # else it would begin a formula
+        if foreign(told):
+            text.set_fontfamily(families(told))
 
 
 def localise(axis, lang: str, digits: int | None = None) -> None:
