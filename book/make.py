@@ -15,6 +15,7 @@ from making.digests import read_json
 from making.outputs import ROOT, Report
 from making.tasks import Task
 from report import claims
+from report.words import say
 from stage import glossary
 from stage.cover import read_cover
 from stage.prose import check_cells, check_prose
@@ -129,7 +130,10 @@ def make(report: Report, verb: str, only: list[str]) -> None:
         from paper.fonts import check_characters, check_pango
 
         check_pango()
+        words = subject.find(report.config.dataset)
         for lang in only or report.langs:
+            said = (*say(words.classes, lang), say(words.name, lang), say(words.item, lang))
+            check_characters(report.config.dataset, "\n".join(said))
             for path in (BOOK / "cover.yml", *sorted((BOOK / lang).glob("*.md"))):
                 check_characters(str(path), path.read_text(encoding="utf-8"))
     tasks.run(needed(report, verb, only), report.jobs)

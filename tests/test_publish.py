@@ -124,7 +124,7 @@ def test_a_report_whose_author_the_cover_names_is_cited_as_theirs():
     assert str(entry.persons["author"][0]) == r"{Ani\_ \& Budi}", "as it was written: no name is taken apart"
     assert entry.fields["howpublished"] == r"Lab report, 50 \% University"
     words = colophon.in_words(own, str)
-    assert words == rf"Ani\_ & Budi (2025). *An autoencoder on \{{MNIST\}}*. Lab report, 50 % University. {BASE}"
+    assert words == rf"Ani\_ \& Budi (2025). *An autoencoder on \{{MNIST\}}*. Lab report, 50 % University. {BASE}"
     named = publish.own_citation(cover | {"author": "A", "title": "Mine", "year": "2027"}, **options)
     assert (named["title"], named["year"], named["howpublished"]) == ("Mine", "2027", "Lab report")
 

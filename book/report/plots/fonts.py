@@ -11,8 +11,10 @@ from cae_lib.files import UserError
 FONT = "DejaVu Sans"  # what it can draw looks the same on every machine
 UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories: controls, formats and spaces
 SHAPES = hasattr(ft2font, "__libraqm_version__")  # of matplotlib 3.11: letters that join, and the order of their parts
-PACKAGES = dict.fromkeys(("Bopomofo", "CJK", "Fullwidth", "Hangul", "Hiragana", "Katakana"), "fonts-noto-cjk")
-PACKAGES |= {"symbols and emoji": "fonts-symbola"}  # of Debian; any other script: fonts-noto-core
+PACKAGES = {  # of Debian, for a script; for any other one, fonts-noto-core
+    **dict.fromkeys(("Bopomofo", "CJK", "Fullwidth", "Hangul", "Hiragana", "Katakana"), "fonts-noto-cjk"),
+    "symbols and emoji": "fonts-symbola",
+}
 REFUSED = ("LastResort", "Last Resort", "Adobe Blank", "AdobeBlank")  # fonts of boxes and blanks for every character
 
 
