@@ -77,6 +77,14 @@ def test_the_tests_run_on_each_system_with_the_oldest_and_the_newest_python():
     assert runs == {"runner.os != 'Windows'": "make test", "runner.os == 'Windows'": "python environment.py test"}
 
 
+def test_nbval_compares_the_notebooks_that_the_tests_have_executed():
+    runs = [(step.get("run", ""), step.get("if")) for step in steps("test")]
+    (nbval,) = (run for run, where in runs if "--nbval" in run.split() and where == "runner.os == 'Linux'")
+    assert runs.index(("make test", "runner.os != 'Windows'")) < runs.index((nbval, "runner.os == 'Linux'"))
+    lang = nbval.rpartition("/")[2]
+    assert nbval.endswith(f" _build/smoke/notebooks/{lang}") and list((ROOT / "notebooks" / lang).glob("*.ipynb"))
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_environment_and_the_dataset_are_kept(name):
     kept = {step["with"]["path"]: step["with"]["key"] for step in steps(name) if "cache@" in step.get("uses", "")}
