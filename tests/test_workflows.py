@@ -106,6 +106,6 @@ def test_binder_installs_the_project_and_nothing_else():
     lines = (ROOT / ".binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     index, *others = (line for line in lines if not line.startswith("#"))
     source = (ROOT / "environment.py").read_text(encoding="utf-8")
-    assert others == ["-c ../constraints.txt", "-e ."], "the file counts from .binder, the project does not"
+    assert others == ["-c ../constraints.txt", "-e .[all]"], "the file counts from .binder, the project does not"
     assert index == "--extra-index-url " + re.search(r'CPU_WHEELS = "([^"]+)"', source)[1]
     assert (ROOT / ".binder" / "runtime.txt").read_text(encoding="utf-8") in ("python-3.12\n", "python-3.13\n")
