@@ -309,7 +309,7 @@ def test_outside_of_the_project_it_says_so_or_clones_it_and_adds_what_is_missing
     exec(source, {})  # in the project it does nothing
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match=r"write its repository's address,\nhttps://.*run it again"):
+    with pytest.raises(ModuleNotFoundError, match=r"write its address, https://.*\n.*run it again, or open"):
         exec(source, {})
     assert not list(tmp_path.iterdir())
 
