@@ -64,11 +64,12 @@ CHECK = """
 import importlib.metadata as m, sys
 assert (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {sys.version.split()[0]}, needed is 3.11 to 3.13"
 import tomllib
+from packaging.requirements import Requirement
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-for line in project["dependencies"]:
-    name, _, pin = line.partition("==")
-    found = m.version(name)
-    assert not pin or found.split("+")[0] == pin, f"{name} {found}, needed is {pin}"
+for line in project["dependencies"] + project.get("optional-dependencies", {}).get("all", []):
+    asked = Requirement(line)
+    found = m.version(asked.name)
+    assert asked.specifier.contains(found, prereleases=True), f"{asked.name} {found}, needed is {asked.specifier}"
 """
 
 
@@ -93,8 +94,8 @@ def main(argv: list[str]) -> None:
     elif verb in ("clean", "distclean"):
         delete(settings["BUILD"], *(("runs", "data", ".venv", ".venv.making") if verb == "distclean" else ()))
     else:
-        python = find()
         *first, last = programs(verb, settings)
+        python = find()
         for program in first:
             if code := finished(python, program):
                 sys.exit(code)
@@ -138,7 +139,7 @@ def programs(verb: str, settings: dict) -> list[list[str]]:
     asked += [] if settings["SWEEPS"] is None else ["--sweeps", settings["SWEEPS"]]  # empty: none has a page
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container's only user
     sweep = ["-m", "cae_lib", "sweep", settings["SWEEP"], *given("PROFILE", "SCHEDULER", "WORKERS")]
-    options = shlex.split(settings["OPTIONS"] or "")
+    options = split_words("OPTIONS", settings["OPTIONS"] or "")
     shown = f"{build}/notebooks/{''.join(langs[-1:])}"
     known = {
         "test": [["-m", "pytest", "-m", "not slow", "-n", settings["JOBS"]]],
@@ -153,6 +154,18 @@ def programs(verb: str, settings: dict) -> list[list[str]]:
         "sweep": [sweep] if settings["PAGE"] == "no" else [sweep, ["book/make.py", "report", *asked]],
     }
     return known.get(verb, [["book/make.py", verb, *asked]])
+
+
+def split_words(name: str, text: str) -> list[str]:
+    """The words of a setting as a shell takes them apart; on Windows a backslash is one of a path."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if os.name == "nt":
+        lexer.escape = ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        sys.exit(f"{name}: found {text!r}: {error}; close the quotation mark")
 
 
 def become(python: Path, program: list[str]) -> None:
@@ -287,7 +300,7 @@ def make(folder: Path, place: Path, beside: Path) -> None:
         torch = pinned("torch", "torchvision")
         if torch and subprocess.run([*pip, *asked, *torch], stdout=sys.stderr).returncode:
             say(f"{' and '.join(torch)} could not be had with the help of {index}; going on without it")
-    done = subprocess.run([*pip, "-c", ROOT / "constraints.txt", "-e", ROOT], stdout=sys.stderr)
+    done = subprocess.run([*pip, "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[all]"], stdout=sys.stderr)
     if done.returncode:
         shutil.rmtree(new)
         sys.exit(f"pip could not make {folder} (see above); with a network, try again{before}")
@@ -335,20 +348,26 @@ def pinned(*names: str) -> list[str]:
 
 
 def install() -> None:
-    """Add to the Python that runs this what it lacks; a torch that is there stays, as it is made for the machine."""
+    """Add to the Python that runs this what the notebooks lack; a torch that is there stays, made for the machine."""
     import tomllib
     from importlib import metadata
 
-    def lacks(line: str) -> bool:
-        name, _, pin = line.partition("==")
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return True
-        return bool(pin) and found != pin and name not in ("torch", "torchvision")
+    from packaging.requirements import Requirement  # every Jupyter has it
 
     lines = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    if missing := [line for line in lines if lacks(line)]:
+    missing = []
+    for asked in map(Requirement, lines):
+        try:
+            found = metadata.version(asked.name)
+        except metadata.PackageNotFoundError:
+            missing.append(str(asked))
+            continue
+        if not asked.specifier.contains(found, prereleases=True):
+            if asked.name == "torch":
+                say(f"torch {found} stays, but the project asks for {asked.specifier}")
+            else:
+                missing.append(str(asked))
+    if missing:
         say(f"installing {' '.join(missing)}")
         sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing]).returncode)
 

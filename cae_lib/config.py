@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
 
-from cae_lib.files import UserError, read_yaml
+from cae_lib.files import UserError, read_yaml, with_slashes
 
 
 class ConfigError(UserError):
@@ -157,6 +157,8 @@ def _checked(f: dataclasses.Field, value):
         items = _integers(f.name, value)
         return tuple(_bounded(f"{f.name}[{i}]", item, rule) for i, item in enumerate(items))
     if kind is str:
+        if rule["path"] and isinstance(value, str):
+            value = with_slashes(value)
         if value not in rule["choices"] and not (rule["path"] and isinstance(value, str) and "/" in value):
             allowed = ", ".join(rule["choices"]) + (" or a folder's path, such as ./mine" if rule["path"] else "")
             raise ConfigError(f"{f.name}: found {value!r}, allowed are {allowed}")

@@ -53,6 +53,11 @@ def project_path(path: str | Path) -> Path:
     return here / path
 
 
+def with_slashes(path: str) -> str:
+    """A path as runs and profiles write it down: Windows takes both slashes, other systems this one alone."""
+    return path.replace("\\", "/") if WINDOWS else path
+
+
 def run_path(name) -> Path:
     """The directory of a run, outside of what the project is made of; `FileError` for any other.
 
@@ -80,6 +85,7 @@ def _of_project(path: Path, project: Path) -> bool:
     if not path.is_relative_to(project) or not (project / "cae_lib" / "config.py").is_file():
         return False
     first, *rest = path.relative_to(project).parts
+    first = first.lower()  # Windows and macOS find Data where data is
     return first in SOURCES or first.startswith(".") or (first == "runs" and rest in ([], ["sweeps"]))
 
 

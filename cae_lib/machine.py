@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -75,6 +75,9 @@ def provenance(device: torch.device, dtype: torch.dtype) -> dict:
     """When, on what and with what is trained: time, device, precision, processor, threads, system, versions."""
     versions = {"python": platform.python_version(), "torch": torch.__version__}  # with its build: 2.13.0+cpu
     names = ("numpy", "scipy", "scikit-learn", "scikit-image", "matplotlib", "papermill", "jupyter-book")
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):  # a notebook alone, as on Colab, has no Jupyter Book
+            versions[name] = importlib.metadata.version(name)
     processor = _lines("/proc/cpuinfo", "model name")[:1] or [platform.processor() or platform.machine()]
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -83,7 +86,7 @@ def provenance(device: torch.device, dtype: torch.dtype) -> dict:
         "processor": processor[0].split(":")[-1].strip(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
-        "versions": versions | {n: importlib.metadata.version(n) for n in names},
+        "versions": versions,
     }
 
 

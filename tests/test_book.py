@@ -552,6 +552,23 @@ def test_a_notebooks_page_opens_in_colab_and_binder_and_a_page_of_prose_does_not
     assert not pages[1].select(".launch a")
 
 
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_links_to_colab_and_binder_stand_below_the_contents_within_the_window(edition, browser, width):
+    tab = browser.new_page(viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    tab.goto((edition / "id" / "01_training.html").as_uri())
+    tab.evaluate("""() => {
+        const sidebar = document.querySelector(".bd-sidebar-secondary");
+        const contents = "<div class='sidebar-secondary-item'>Yang terbaik, yang di tengah, yang terburuk</div>";
+        sidebar.querySelector(".sidebar-secondary-item").insertAdjacentHTML("beforebegin", contents);
+        Object.assign(sidebar.style, {visibility: "visible", marginRight: 0});  // as its button does on a phone
+    }""")
+    items, links = tab.locator(".sidebar-secondary-item"), tab.locator(".launch a")
+    above, link, other = (place.bounding_box() for place in (items.first, links.first, links.last))
+    tab.close()
+    assert above["y"] + above["height"] <= link["y"] < other["y"] and link["height"] == other["height"] < 40
+    assert link["x"] + link["width"] <= width
+
+
 def test_a_repository_is_that_of_the_command_or_of_the_citation_file(tmp_path, monkeypatch):
     main = "https://github.com/ani/report/tree/main"
     for written in ("https://github.com/ani/report", "https://github.com/ani/report.git", f"{main}/"):

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 SOURCE = Path(__file__).resolve().parents[1] / "environment.py"
 PROJECT = '[project]\nname = "made-up"\ndependencies = ["numpy", "pytest=={}"]\n'
+ASKED = '[project]\ndependencies = ["numpy>=1", "pytest{}"]\n'
+FOR_ALL = '[project]\ndependencies = ["numpy>=1"]\n[project.optional-dependencies]\nall = ["pytest{}"]\n'
 
 
 def interpreter(prefix: Path, script: str = f'exec "{sys.executable}" "$@"') -> Path:
@@ -84,7 +87,9 @@ OLD = (
 )
 UNFIT = {
     "a package is missing": (None, '[project]\ndependencies = ["made-up-package"]', "made-up-package"),
-    "a pin is not kept": (None, PROJECT.format("0.1"), f"pytest {pytest.__version__}, needed is 0.1"),
+    "a pin is not kept": (None, PROJECT.format("0.1"), f"pytest {pytest.__version__}, needed is ==0.1"),
+    "a package is too old": (None, ASKED.format(">=999"), f"pytest {pytest.__version__}, needed is >=999"),
+    "one for the book is too new": (None, FOR_ALL.format("<2"), f"pytest {pytest.__version__}, needed is <2"),
     "its Python is old": (f'exec "{sys.executable}" -c "{OLD}" "$@"', None, "Python 3.10.1, needed is 3.11 to 3.13"),
     "its Python is new": (
         f'exec "{sys.executable}" -c "{OLD.replace("10, 1", "14, 0").replace("10.1", "14.0")}" "$@"',
@@ -109,6 +114,15 @@ def test_an_active_environment_that_does_not_satisfy_is_named_and_another_made(
     assert first.startswith(f"the active environment {tmp_path / 'active'} is not used: ") and reason in first
     assert printed == f"{place.own / 'bin' / 'python'}\n" and len(place.made) == 1
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("versions", [">=7", ">=7,<999", f"~={pytest.__version__}"])
+@pytest.mark.parametrize("project", [ASKED, FOR_ALL])
+def test_an_active_environment_within_the_ranges_is_used(place, tmp_path, monkeypatch, capsys, project, versions):
+    (place.root / "pyproject.toml").write_text(project.format(versions), encoding="utf-8")
+    python = interpreter(tmp_path / "active")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "active"))
+    assert choice(place, capsys) == (f"{python}\n", "") and not place.made
 
 
 def test_with_two_active_environments_the_one_that_satisfies_is_used(place, tmp_path, monkeypatch, capsys):
@@ -383,13 +397,19 @@ def test_where_that_index_cannot_be_reached_pip_goes_on_with_its_own(torch_place
     assert len(torch_place.pip) == 2 and (torch_place.own / "made-from").is_file()
 
 
-def test_on_colab_what_is_missing_is_added_and_its_torch_stays(place, monkeypatch, capsys):
-    lines = ["torch==2.0", "torchvision==9", "pytest==0.1", "numpy", "made-up-package"]
-    project = f"[project]\ndependencies = {lines}\n"
+def test_on_colab_what_the_notebooks_lack_is_added_and_its_torch_stays(place, monkeypatch, capsys):
+    lines = ["torch>=999", "pytest>=999", "numpy>=1,<999", "made-up-package>=2"]
+    project = f"[project]\ndependencies = {lines}\n[project.optional-dependencies]\nall = ['another-package']\n"
     (place.root / "pyproject.toml").write_text(project, encoding="utf-8")
     with pytest.raises(SystemExit) as stop:
         place.environment.main(["install"])
-    assert stop.value.code == 0 and place.pip[0][-2:] == ["pytest==0.1", "made-up-package"] and not place.made
+    assert stop.value.code == 0 and not place.made
+    assert place.pip[0][-3:] == ["--quiet", "pytest>=999", "made-up-package>=2"]
+    told = capsys.readouterr().err
+    assert f"torch {torch.__version__} stays, but the project asks for >=999" in told
+    (place.root / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=1']\n", encoding="utf-8")
+    place.environment.main(["install"])
+    assert len(place.pip) == 1, "nothing is missing"
 
 
 # --- the verbs -----------------------------------------------------------------------------------------------------
@@ -438,6 +458,7 @@ def test_jupyterlab_is_told_that_root_may_start_it_and_nobody_else(place, monkey
     [
         (["reprot"], "there is no verb 'reprot': did you mean report?"),
         (["report", "PROFIL=quick"], "found 'PROFIL=quick' behind report, .*NAME=value: did you mean PROFILE"),
+        (["import", "OPTIONS=--fit 'crop"], "OPTIONS: found .*No closing quotation; close the quotation mark"),
         (["report", "quick"], "found 'quick' behind report, allowed is NAME=value: there are PROFILE, LANGS"),
     ],
 )

@@ -91,3 +91,15 @@ def test_provenance_says_what_this_machine_is():
     assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", "bfloat16", torch.get_num_threads())
     assert facts["versions"]["torch"] == torch.__version__ and facts["versions"]["python"] == platform.python_version()
     assert facts["processor"] and facts["system"] == platform.platform()
+    assert "jupyter-book" in facts["versions"]
+
+
+def test_provenance_leaves_out_what_is_not_installed(monkeypatch):
+    version = machine.importlib.metadata.version
+
+    def absent(name):
+        return version("made-up-package" if name == "jupyter-book" else name)
+
+    monkeypatch.setattr(machine.importlib.metadata, "version", absent)
+    versions = machine.provenance(CPU, torch.float32)["versions"]
+    assert "jupyter-book" not in versions and versions["numpy"] == version("numpy")

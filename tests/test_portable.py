@@ -17,6 +17,11 @@ import nbformat
 import pytest
 import translations
 
+from cae_lib.config import Config, ConfigError
+from cae_lib.fetch import DataError
+from cae_lib.files import FileError, run_path
+from cae_lib.imports import import_images
+from cae_lib.imports.sources import Options
 from tests.conftest import ROOT, TINY
 
 WINDOWS = '''
@@ -250,6 +255,38 @@ def test_no_name_of_a_file_is_one_that_windows_or_macos_cannot_have():
     assert (ROOT / ".gitattributes").read_text(encoding="utf-8") == "* text=auto eol=lf\n"
 
 
+# --- paths and names ---------------------------------------------------------------------------------------------
+
+
+def test_windows_takes_its_own_slashes_and_writes_the_ones_that_every_system_reads(windows, tmp_path):
+    code = """if True:
+        import environment
+        from cae_lib.config import Config
+        print(Config(dataset="data\\\\mine").dataset)
+        print(environment.split_words("OPTIONS", '--labels "C:\\\\my images\\\\names.txt" --fit \\'crop\\''))
+    """
+    done = windows("-c", code)
+    words = ["--labels", r"C:\my images\names.txt", "--fit", "crop"]
+    assert done.stdout.splitlines() == ["data/mine", str(words)], done.stderr
+    done = windows("-m", "cae_lib", "import", tmp_path / "absent", "data\\mine")
+    assert done.returncode == 2 and "absent" in done.stderr and "allowed are what to read" not in done.stderr
+    with pytest.raises(ConfigError, match=r"dataset: found 'data.*mine', allowed are"):
+        Config(dataset="data\\mine")  # elsewhere it is a name with a backslash
+
+
+@pytest.mark.parametrize("name", ["CON", "nul.mine", "a:b", "what?", "mine.", "mine "])
+def test_a_dataset_has_a_name_that_windows_can_have(tmp_path, name):
+    with pytest.raises(DataError, match="and Windows has no '"):
+        import_images(str(tmp_path), f"{tmp_path / 'made'}/{name}", Options())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["Notebooks/mine", "DATA/mine", "Runs"])
+def test_where_capitals_do_not_count_a_run_does_not_lie_among_the_projects_files_either(name):
+    with pytest.raises(FileError, match="holds something else than a run"):
+        run_path(name)
+
+
 # --- a notebook outside of the project ---------------------------------------------------------------------------
 
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").glob("??/*.ipynb") if path.stem != "point")
@@ -272,7 +309,7 @@ def test_outside_of_the_project_it_says_so_or_clones_it_and_adds_what_is_missing
     exec(source, {})  # in the project it does nothing
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match=r"write its repository's address,\nhttps://.*run it again"):
+    with pytest.raises(ModuleNotFoundError, match=r"write its address, https://.*\n.*run it again, or open"):
         exec(source, {})
     assert not list(tmp_path.iterdir())
 

@@ -77,6 +77,14 @@ def test_the_tests_run_on_each_system_with_the_oldest_and_the_newest_python():
     assert runs == {"runner.os != 'Windows'": "make test", "runner.os == 'Windows'": "python environment.py test"}
 
 
+def test_nbval_compares_the_notebooks_that_the_tests_have_executed():
+    runs = [(step.get("run", ""), step.get("if")) for step in steps("test")]
+    (nbval,) = (run for run, where in runs if "--nbval" in run.split() and where == "runner.os == 'Linux'")
+    assert runs.index(("make test", "runner.os != 'Windows'")) < runs.index((nbval, "runner.os == 'Linux'"))
+    lang = nbval.rpartition("/")[2]
+    assert nbval.endswith(f" _build/smoke/notebooks/{lang}") and list((ROOT / "notebooks" / lang).glob("*.ipynb"))
+
+
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_environment_and_the_dataset_are_kept(name):
     kept = {step["with"]["path"]: step["with"]["key"] for step in steps(name) if "cache@" in step.get("uses", "")}
@@ -98,6 +106,6 @@ def test_binder_installs_the_project_and_nothing_else():
     lines = (ROOT / ".binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     index, *others = (line for line in lines if not line.startswith("#"))
     source = (ROOT / "environment.py").read_text(encoding="utf-8")
-    assert others == ["-c ../constraints.txt", "-e ."], "the file counts from .binder, the project does not"
+    assert others == ["-c ../constraints.txt", "-e .[all]"], "the file counts from .binder, the project does not"
     assert index == "--extra-index-url " + re.search(r'CPU_WHEELS = "([^"]+)"', source)[1]
     assert (ROOT / ".binder" / "runtime.txt").read_text(encoding="utf-8") in ("python-3.12\n", "python-3.13\n")

@@ -5,6 +5,7 @@ beside its place and then renamed, so it is there whole or not at all.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,13 @@ from cae_lib import subject
 from cae_lib.config import FAMILY, Config
 from cae_lib.data import LEAST, check_brightness
 from cae_lib.fetch import FILES, DataError
-from cae_lib.files import FileError, project_path, write_atomic
+from cae_lib.files import FileError, project_path, with_slashes, write_atomic
 from cae_lib.imports.folders import names_in, read, unpacked
 from cae_lib.imports.parts import classes_of, enough, split, titles_of, without_duplicates
 from cae_lib.imports.pixels import contact_sheet, grey_squares
 from cae_lib.imports.sources import Options
+
+UNPORTABLE = re.compile(r'[<>:"\\|?*\0-\37]|[ .]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)  # on Windows
 
 
 def import_images(source: str, target: str, options: Options, tell: Callable[[str], None] = print) -> None:
@@ -29,6 +32,7 @@ def import_images(source: str, target: str, options: Options, tell: Callable[[st
 
     Raises `DataError`, with the file, row or entry, what was found and what is allowed, before anything is written.
     """
+    target = with_slashes(target)
     place, path = _place(source, target), Path(source).expanduser()
     names = None
     if options.labels and Path(options.labels).is_file():
@@ -74,6 +78,8 @@ def _place(source: str, target: str) -> Path:
             f"make import FROM=pictures NAME=mine, or python -m cae_lib import pictures data/mine"
         )
     place, path = project_path(target), Path(source).expanduser()
+    if found := UNPORTABLE.search(place.name):
+        raise DataError(f"{target}: the folder gives the profile its name, and Windows has no {found[0]!r} in one")
     if place.resolve() in [project_path("data").resolve() / name for name in FAMILY]:
         raise DataError(f"{target}: is where the published images of that name are kept; choose another name")
     if place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir()))):
