@@ -47,7 +47,6 @@ def cluster(address: str | None, workers: int):
 @contextmanager
 def _own(workers: int):
     """A client of `workers` processes on this machine. After an error the points under way are not waited for."""
-    import psutil
     from distributed import Client, LocalCluster
 
     options = dict(threads_per_worker=1, memory_limit=0, resources=NEEDED, silence_logs="CRITICAL")
@@ -56,15 +55,7 @@ def _own(workers: int):
         LocalCluster(n_workers=workers, **loopback, **options) as local,
         Client(local, set_as_default=False) as client,
     ):
-        try:
-            yield client
-        except BaseException:  # the points under way resume from their checkpoints
-            for nanny in local.workers.values():
-                nanny.auto_restart = False
-                with suppress(psutil.NoSuchProcess):
-                    if nanny.pid:
-                        psutil.Process(nanny.pid).kill()
-            raise
+        yield client
 
 
 def _connect(address: str):
