@@ -669,8 +669,30 @@ def test_a_package_that_is_missing_on_a_worker_reaches_the_driver(project, sched
     processes.append(start_worker(address, python_path=f"{lacking}{os.pathsep}{ROOT}"))
     notebook(project, "import sklearn")
     done = command("s", "--profile", "tiny", "--scheduler", address)
-    assert done.returncode == 1 and f"No module named '{package}'" in done.stderr, done.stderr
-    assert all(f"failed: {point.name}" in done.stderr for point in read_sweep("s", "tiny").points)
+    assert f"No module named '{package}'" in done.stderr, done.stderr
+    if package == "torch":  # which `cae_lib.run` imports: the worker is refused, and no point is given to it
+        assert done.returncode == 2 and "OtherCode: tcp://" in done.stderr, done.stderr
+        assert "cannot load what a point needs" in done.stderr and executions(project) == [], done.stderr
+    else:
+        points = read_sweep("s", "tiny").points
+        assert done.returncode == 1 and all(f"failed: {p.name}" in done.stderr for p in points), done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_dataset_tells_what_it_tries_and_fails_its_points(project, scheduler, monkeypatch):
+    """MNIST is downloaded or nothing; here each mirror is behind a proxy that is not there."""
+    address, processes = scheduler
+    stop(processes[1])
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("CAE_DATA_DIR", raising=False)
+    processes.append(start_worker(address))
+    point = notebook(project, "from cae_lib import config, data; data.load(config.Config(dataset='mnist'))")
+    done = command("s", "--profile", "tiny", "--scheduler", address)
+    assert done.returncode == 1, done.stderr
+    assert re.search(rf"^{point.name} on \S+: downloading https://ossci-data", done.stdout, re.MULTILINE), done.stdout
+    assert f"failed: {point.name}" in done.stderr and "DataError: " in done.stderr, done.stderr
+    assert "or into a folder that CAE_DATA_DIR names." in done.stderr, "the ways out are told to their end"
 
 
 def test_what_the_embedded_cluster_opens_is_on_loopback(project):

@@ -46,7 +46,7 @@ def run_point(point: Point, threads: int) -> dict:
             execute(project_path(point.notebook), run.path / "point.ipynb", parameters, threads, log, told)
         except Exception as error:  # of the notebook, of its kernel, of papermill: this point fails, others go on
             said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            tail = "\n".join(f"    {line[:200]}" for line in f"{said}\n{error}".strip().splitlines()[-12:])
+            tail = "\n".join(f"    {line[:500]}" for line in f"{said}\n{error}".strip().splitlines()[-12:])
             raise SweepError(f"{point.name}: the notebook failed on {host} ({type(error).__name__})\n{tail}") from None
         found, facts = run.metrics, run.provenance
         if missing := [name for name in point.metrics if name not in found]:
