@@ -10,10 +10,13 @@ import signal
 import sys
 from contextlib import nullcontext
 
-from cae_lib import data, grid, imports, subject, sweep, training
+from cae_lib import data, imports, subject, training
 from cae_lib.config import FAMILY, Config, ConfigError, check_names, count_of, read_parameters
 from cae_lib.files import WINDOWS, FileError, UserError, project_path, speak
 from cae_lib.run import Run, RunBusy, code_sha256
+from cae_lib.sweeps.cluster import CERTIFICATE, make_certificate
+from cae_lib.sweeps.driver import run_sweep
+from cae_lib.sweeps.grid import read_sweep
 
 INTERRUPTED, BUSY, MISTAKE = 130, 75, 2  # exit codes
 
@@ -53,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--scheduler", help="the address of a Dask scheduler, such as tcp://host:8786 (a cluster of its own)"
     )
     points.add_argument("--workers", help="trainings side by side on this machine (as many as it has cores)")
-    verbs.add_parser("sweep-tls", help=f"make {sweep.CERTIFICATE}, with which a cluster lets in nobody else")
+    verbs.add_parser("sweep-tls", help=f"make {CERTIFICATE}, with which a cluster lets in nobody else")
     options, unknown = parser.parse_known_args(arguments)
     options = vars(options)
     try:
@@ -119,13 +122,13 @@ def train_run(options: dict) -> int:
 
 
 def sweep_run(options: dict) -> int:
-    plan, workers = grid.read_sweep(options["name"], options["profile"]), options["workers"]
+    plan, workers = read_sweep(options["name"], options["profile"]), options["workers"]
     if workers is not None and (count_of(workers) or 0) < 1:
         raise UserError(f"WORKERS: found {workers!r}, allowed is a whole number, at least 1")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is begun deaf to it
         signal.signal(number, signal.default_int_handler)
     try:
-        failures = sweep.run_sweep(plan, options["scheduler"], workers and count_of(workers))
+        failures = run_sweep(plan, options["scheduler"], workers and count_of(workers))
     except KeyboardInterrupt:
         print("\nstopped; finished points are kept, the others go on with the same command", file=sys.stderr)
         return INTERRUPTED
@@ -137,8 +140,8 @@ def sweep_run(options: dict) -> int:
 
 
 def sweep_tls(options: dict) -> int:
-    path = sweep.make_certificate()
-    print(f"{path} is certificate and key: copy it to {sweep.CERTIFICATE} on each machine, and keep it secret")
+    path = make_certificate()
+    print(f"{path} is certificate and key: copy it to {CERTIFICATE} on each machine, and keep it secret")
     return 0
 
 

@@ -119,8 +119,8 @@ for name in names:
     importlib.import_module(name)
 from cae_lib import files
 from cae_lib.__main__ import main
-from cae_lib.execution import execute
 from cae_lib.run import Run
+from cae_lib.sweeps.execution import execute
 import make
 
 assert files.WINDOWS

@@ -14,8 +14,8 @@ import translations
 import yaml
 from packaging.requirements import Requirement
 
-from cae_lib import grid
 from cae_lib.config import Config
+from cae_lib.sweeps import grid
 from report import citations, claims, words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,9 @@ each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "names", "subject", "fetch", "data")
 ORDER += tuple(f"imports.{name}" for name in ("sources", "arrays", "tables", "folders", "parts", "pixels", "__init__"))
-ORDER += ("model", "machine", "run", "threads", "training", "metrics", "execution", "grid", "sweep", "__main__")
+ORDER += ("model", "machine", "run", "threads", "training", "metrics")
+ORDER += tuple(f"sweeps.{name}" for name in ("execution", "grid", "results", "points", "cluster", "driver", "__init__"))
+ORDER += ("__main__",)
 EXERCISES = (
     "answers",
     "data_and_model",

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from cae_lib.execution import execute
 from cae_lib.files import UserError, write_atomic
+from cae_lib.sweeps.execution import execute
 
 
 def execute_chapter(source: Path, output: Path, parameters: dict, threads: int, facts: Callable) -> None:

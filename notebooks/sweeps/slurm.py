@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
-from distributed import Security
 
-from cae_lib.sweep import make_certificate
+from cae_lib.sweeps.cluster import make_certificate, security
 
 
 def seconds(walltime: str) -> int:
@@ -29,12 +28,8 @@ def seconds(walltime: str) -> int:
 
 def start(options: argparse.Namespace) -> SLURMCluster:
     """A cluster without jobs; only who has the certificate may use it."""
-    pem, walltime = str(make_certificate()), seconds(options.walltime)
-    names = (
-        f"tls_{role}_{kind}"
-        for role in ("client", "scheduler", "worker")
-        for kind in ("cert", "key")
-    )
+    make_certificate()
+    walltime = seconds(options.walltime)
     worker = [
         "--resources training=1",  # one point at a time
         # A worker ends by itself before Slurm would end it, not all at once;
@@ -59,11 +54,7 @@ def start(options: argparse.Namespace) -> SLURMCluster:
             "port": options.port,
             "dashboard_address": "127.0.0.1:8787",
         },
-        security=Security(
-            require_encryption=True,
-            tls_ca_file=pem,
-            **dict.fromkeys(names, pem),
-        ),
+        security=security(),
     )
 
 
