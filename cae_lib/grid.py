@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cae_lib import subject
 from cae_lib.config import Config, ConfigError, read_parameters
 from cae_lib.files import FileError, UserError, project_path, read_yaml, write_atomic
 from cae_lib.run import code_sha256
@@ -68,7 +69,8 @@ class Sweep:
 def read_sweep(name: str, profile: str) -> Sweep:
     """Read the sweep notebooks/sweeps/NAME.yml, with the parameters of notebooks/params/PROFILE.yml for the rest.
 
-    `Config` checks every point before anything starts. Raises `SweepError`, which names the file, the key and what
+    `Config` checks every point before anything starts. `normal_class: each` in a grid stands for the dataset's classes:
+    all of them, or ten at even distances in the order of the labels. Raises `SweepError`, which names the file, the key and what
     is allowed.
     """
     path = _choose("SWEEP", "notebooks/sweeps", name)
@@ -95,7 +97,9 @@ def read_sweep(name: str, profile: str) -> Sweep:
         need(isinstance(text, str), f"title.{lang}: found {text!r}, allowed is a text")
     grid = said.get("grid", {})
     for key, values in grid.items():
-        need(isinstance(values, list) and values, f"grid.{key}: found {values!r}, allowed is a list of values")
+        each = ", or each" if key == "normal_class" else ""
+        valid = (isinstance(values, list) and values) or (each and values == "each")
+        need(valid, f"grid.{key}: found {values!r}, allowed is a list of values{each}")
     for one in said.get("points", []):
         need(isinstance(one, dict), f"points: found {one!r}, allowed are sets of parameters, like {{latent_dim: 8}}")
     metrics = tuple(said["metrics"])
@@ -106,10 +110,16 @@ def read_sweep(name: str, profile: str) -> Sweep:
     file = project_path(notebook := f"notebooks/{said['notebook']}")
     need(file.is_file(), f"notebook: found {said['notebook']!r}, but there is no {file}")
 
+    shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
+    if grid.get("normal_class") == "each":
+        try:
+            classes = subject.find(Config.from_dict(shared).dataset).classes["en"]
+        except UserError as error:
+            raise SweepError(f"{path}: {error}") from None
+        grid["normal_class"] = subject.spread_over(len(classes), subject.ALONE)
     products = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
     sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
-    shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
     made_by = fingerprint(notebook)
     points = []
     for varied in sets:
