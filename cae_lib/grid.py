@@ -70,8 +70,8 @@ def read_sweep(name: str, profile: str) -> Sweep:
     """Read the sweep notebooks/sweeps/NAME.yml, with the parameters of notebooks/params/PROFILE.yml for the rest.
 
     `Config` checks every point before anything starts. `normal_class: each` in a grid stands for the dataset's classes:
-    all of them, or ten at even distances in the order of the labels. Raises `SweepError`, which names the file, the key and what
-    is allowed.
+    all of them, or ten at even distances in the order of the labels. Raises `SweepError`, which names the file, the
+    key and what is allowed.
     """
     path = _choose("SWEEP", "notebooks/sweeps", name)
     try:

@@ -15,10 +15,6 @@ SHOWN = 12  # classes, at most, in a figure with a row or a column for each
 ALONE = 10  # classes, at most, each of which a model learns alone
 LONGEST = 30  # characters of a name that a figure has room for
 MARKDOWN = r"[|*_`$<>{}\[\]\\\n]"  # what a table or a sentence would take for more than a name
-COUNTS = {  # a dataset's classes, in a sentence; more stand in digits
-    "id": dict(enumerate("dua tiga empat lima enam tujuh delapan sembilan sepuluh".split(), 2)),
-    "en": dict(enumerate("two three four five six seven eight nine ten".split(), 2)),
-}
 BEGINS = r"#|[-+] |:::|~~~|%|\d+[.)] "  # what a line that begins with it would be: a heading, a list, a comment
 
 
@@ -99,12 +95,12 @@ def read(folder: Path) -> Subject:
     for key in ("name", "item"):
         found[key] = {lang: _plain(f"{path}: {key}: {lang}", text) for lang, text in found[key].items()}
     listed = {lang: ", ".join(names) for lang, names in found["classes"].items()}
-    spelled = {lang: numbers.get(counts["en"], str(counts["en"])) for lang, numbers in COUNTS.items()}
+    name, count = found["name"], counts["en"]
     return Subject(
         **found,
         about={
-            "id": f"Himpunan data {found['name']['id']} berisi citra abu-abu dalam {spelled['id']} kelas: {listed['id']}.",
-            "en": f"The dataset {found['name']['en']} holds grey images in {spelled['en']} classes: {listed['en']}.",
+            "id": f"Himpunan data {name['id']} berisi citra abu-abu dalam {count} kelas: {listed['id']}.",
+            "en": f"The dataset {name['en']} holds grey images in {count} classes: {listed['en']}.",
         },
     )
 
