@@ -521,7 +521,11 @@ def test_a_bad_file_in_a_folder_of_ones_own_is_one_message_that_names_it(place, 
         ({"image_size": 16}, "image_size: found 16, but ./data/mine is 28 pixels wide"),
         ({"train_size": 161}, r"train_size \+ validation_size: found 161 \+ 40, .* ./data/mine holds 200 images"),
         ({"test_size": 31}, "test_size: found 31, but the test file of ./data/mine holds 30 images"),
-        ({"train_size": 50}, "train_size: found 50, and 2 of these images of ./data/mine have label 7, but 5 of each .* 50 images and more"),
+        (
+            {"train_size": 50},
+            "train_size: found 50, and 2 of these images of ./data/mine have label 7, but 5 of each of the 10 classes "
+            "are needed, so 50 images and more; make it larger, or mix the classes in the files",
+        ),
         ({"test_size": 19}, "test_size: found 19, and 1 of these images of ./data/mine have label 9, but 2 of each"),
     ],
 )

@@ -135,7 +135,8 @@ def bokeh_map(points: np.ndarray, labels: np.ndarray) -> dict:
     drawn.axis.visible, drawn.grid.visible = False, False
     for label in np.unique(labels).tolist():
         place = dict(zip("xy", points[labels == label].T.astype(np.float32), strict=True))
-        look = dict(marker=MARKERS[label % 10], fill_color=CLASS_COLOURS[label % 10], line_color=INK)
+        marker = MARKERS[(label + label // 10) % 10]  # of each further ten classes, a colour has another one
+        look = dict(marker=marker, fill_color=CLASS_COLOURS[label % 10], line_color=INK)
         drawn.scatter(
             "x", "y", source=ColumnDataSource(place), name="marks", size=6, line_width=0.6, fill_alpha=0.85, **look
         )
