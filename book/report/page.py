@@ -64,7 +64,7 @@ class Page:
         return subject.spread_over(len(self.classes), subject.ALONE)
 
     def which(self, labels, rule: str = "classes_spread") -> str:
-        """A sentence for the end of a caption: by which rule, a term, these labels were taken; "" where they are all."""
+        """The end of a caption: by which rule, a term, these labels were taken; "" where they are all."""
         shown, count = self.spelled(len(labels)), self.number(len(self.classes))
         return f" {self._word(rule).format(shown=shown, count=count)}" if len(labels) < len(self.classes) else ""
 
