@@ -184,7 +184,7 @@ def test_a_report_of_so_many_classes_at_the_least_sizes_in_both_languages(tmp_pa
 
 
 def lay_least(folder, count, size, least):
-    """Bars of which each split, as `data.load` draws it, has the classes in turn: the least of each that it may have."""
+    """Bars of which each split, as `data.load` draws it, has the classes in turn: the least of each."""
     total = least["train_size"] + least["validation_size"]
     lay_bars(folder, count, size, total, least["test_size"])
     labels = torch.from_numpy(

@@ -156,8 +156,9 @@ def bokeh_map(points: np.ndarray, labels: np.ndarray) -> dict:
 
 def middles(points: np.ndarray, labels: np.ndarray) -> dict[int, int]:
     """A class to the row of an image in its midst, where its name stands: on no other name, as far as there is room."""
-    room, found = np.ptp(points, axis=0).max() * np.array((0.24, 0.08)), {}
-    for label in np.unique(labels).tolist():
+    classes, found = np.unique(labels).tolist(), {}
+    room = np.ptp(points, axis=0).max() * np.array((0.24, 0.08)) * min(1, 10 / len(classes))
+    for label in classes:
         rows = np.flatnonzero(labels == label)
         rows = rows[np.square(points[rows] - np.median(points[rows], axis=0)).sum(axis=1).argsort()]
         taken = points[list(found.values())].reshape(-1, 2)
