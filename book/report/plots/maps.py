@@ -37,6 +37,7 @@ def plot_maps(maps, labels, names, lang, axis_names, rows=1):
                 counts, *edges = np.histogram2d(*points[labels == c].T, bins=12)
                 x, y = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
                 spots = np.stack([x.ravel(), y.ravel()], axis=1)[np.argsort(-counts, axis=None)]
+                spots = spots[: np.count_nonzero(counts)] if many else spots  # where the class is
                 spots = spots.clip(points.min(axis=0), points.max(axis=0))  # a flat map's bins are wider than it
                 free = [spot for spot in spots if all((abs(spot - other) > reach).any() for other in taken)]
                 if many and not free:  # its colour and mark stand in the legend
