@@ -51,7 +51,7 @@ class Config:
     train_size: int = _p(55_000, "images the weights are fitted to", low=10, high=60_000)
     validation_size: int = _p(5_000, "held out of the training file to choose the weights", low=10, high=30_000)
     test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
-    normal_class: int = _p(-1, "the only class trained on, to find all others; -1: all classes", low=-1, high=9)
+    normal_class: int = _p(-1, "the only class trained on, to find all others; -1: all classes", low=-1, high=49)
     channels: tuple[int, ...] = _p((32, 64), "width after each halving of the image", low=1, high=1024)
     latent_dim: int = _p(64, "the bottleneck: numbers kept of each image", low=1, high=1024)
     epochs: int = _p(40, "passes over the training images", low=1, high=10_000)

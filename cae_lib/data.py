@@ -59,8 +59,13 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
         train, test, digests = _read_splits(parts, folder)
     else:
         folder, source = project_path(config.dataset), f"folder {config.dataset}"
-        subject.read(folder)  # a mistake in its words stops before any training, too
+        names = subject.read(folder).classes["en"]  # a mistake in its words stops before any training, too
         train, test, digests = _read_splits({name: read_file(folder, name)[0] for name in FILES}, folder)
+        if len(names) != (count := 1 + int(train[1].max(initial=-1))):
+            raise DataError(
+                f"{folder / 'classes.yml'}: found {len(names)} classes, but the labels in {FILES[1]} are 0 to "
+                f"{count - 1}; allowed is one name for each label"
+            )
         config.check_files(train[0].shape[-1], len(train[0]), len(test[0]))
         for name, (images, _) in zip(FILES[::2], (train, test), strict=True):
             check_brightness(folder / name, images)
@@ -72,6 +77,12 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
     val, fit = order.split([config.validation_size, len(order) - config.validation_size])
     images, labels = torch.from_numpy(train[0]), torch.from_numpy(train[1])
     fit = fit[: config.train_size]
+    classes = 1 + int(labels.max())
+    if config.normal_class >= classes:
+        raise ConfigError(
+            f"normal_class: found {config.normal_class}, but the labels of {config.dataset} are 0 to {classes - 1}; "
+            f"allowed is one of them, or -1 for all classes"
+        )
     if config.normal_class >= 0:  # the test images stay as they are: the other classes are what must be found
         fit, val = (part[labels[part] == config.normal_class] for part in (fit, val))
         if len(fit) < LEAST["train"] or len(val) < LEAST["validation"]:
@@ -83,11 +94,12 @@ def load(config: Config, data_dir: str | Path | None = None) -> Dataset:
     test_images, test_labels = (torch.from_numpy(a[: config.test_size]) for a in test)
     if config.normal_class < 0:
         for name, part in (("validation", labels[val]), ("train", labels[fit]), ("test", test_labels)):
-            count, label = part.bincount(minlength=subject.CLASSES).min(dim=0)
+            count, label = part.bincount(minlength=classes).min(dim=0)
             if count < LEAST[name]:
                 raise ConfigError(
                     f"{name}_size: found {len(part)}, and {count} of these images of {config.dataset} have label "
-                    f"{label}, but {LEAST[name]} of each class are needed; make it larger"
+                    f"{label}, but {LEAST[name]} of each of the {classes} classes are needed, so "
+                    f"{classes * LEAST[name]} images and more; make it larger"
                     + ("" if config.dataset == "synthetic" else ", or mix the classes in the files")
                 )
     return Dataset(images[fit], labels[fit], images[val], labels[val], test_images, test_labels, digests, source)
@@ -205,8 +217,9 @@ def _read_splits(parts: dict[str, bytes], folder: Path) -> tuple:
             raise DataError(f"{folder / images_name}: found images of {height}×{width}, allowed are squares, 8 to 64")
         if len(labels) != count:
             raise DataError(f"{folder / labels_name}: found {len(labels)} labels, but there are {count} images")
-        if len(labels) and labels.max() >= subject.CLASSES:
-            raise DataError(f"{folder / labels_name}: found the label {labels.max()}, allowed are 0 to 9")
+        most = subject.CLASSES[1] - 1 if not splits else splits[0][1].max(initial=0)  # no test image is of another
+        if len(labels) and labels.max() > most:
+            raise DataError(f"{folder / labels_name}: found the label {labels.max()}, allowed are 0 to {most}")
         splits.append((images[:, None].copy(), labels.astype(np.int64)))
     if splits[0][0].shape[1:] != splits[1][0].shape[1:]:
         sizes = " and ".join(str(images.shape[-1]) for images, _ in splits)

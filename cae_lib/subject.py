@@ -1,4 +1,4 @@
-"""What the images show: a dataset's name, its ten classes and the word for one of its images, in each language.
+"""What the images show: a dataset's name, its classes and the word for one of its images, in each language.
 
 The datasets that the report knows are in datasets.yml; a folder of one's own brings its words in `classes.yml`.
 """
@@ -11,7 +11,9 @@ from unicodedata import category, east_asian_width
 from cae_lib.files import FileError, UserError, comment_behind, project_path, read_yaml
 from cae_lib.names import stand_in
 
-CLASSES = 10  # what the notebooks, their colours and their figures are made for
+CLASSES = (2, 50)  # how many a dataset may have
+SHOWN = 12  # classes, at most, in a figure with a row or a column for each
+ALONE = 10  # classes, at most, each of which a model learns alone
 LONGEST = 30  # letters of a name that a figure has room for
 CONTROLS = {"Cc", "Zl", "Zp"}  # categories of characters that end a line or are none to see
 
@@ -26,7 +28,7 @@ class Subject:
 
     name: dict[str, str]
     item: dict[str, str]  # what one image shows
-    classes: dict[str, tuple[str, ...]]  # of the labels 0 to 9
+    classes: dict[str, tuple[str, ...]]  # of the labels, 0 first
     about: dict[str, str]  # where the images come from, a sentence of Markdown with stand-ins; `cite` follows it
     cite: str = ""  # key of book/references.bib
     # What was known or supposed before anything was measured; of another dataset, the training images tell it.
@@ -75,7 +77,7 @@ def read(folder: Path) -> Subject:
     try:
         words = read_yaml(path, typed=False, prepare=prepare)  # 007, 1.50 and yes are names as they stand
     except FileError as error:
-        hint = f"; it names the ten classes, see README, or make import FROM={folder} NAME=…"
+        hint = f"; it names the classes, see README, or make import FROM={folder} NAME=…"
         if path.is_file():
             hint = "; a name with `: ` in it, or one that begins with a sign, stands in quotes: '100 % \"A\"'"
         raise SubjectError(f"{error}{hint}") from None
@@ -91,23 +93,39 @@ def read(folder: Path) -> Subject:
             listed = ", ".join(map(str, texts)) if isinstance(texts, dict) else repr(texts)
             raise SubjectError(f"{path}: {key}: found {listed}; both languages are needed, as id: … and en: …")
     for lang, names in found["classes"].items():
-        if not isinstance(names, list) or len(names) != CLASSES or len(set(map(str, names))) != CLASSES:
-            listed = f"{len(names)}: {', '.join(map(str, names))}" if isinstance(names, list) else repr(names)
+        listed = f"{len(names)}: {', '.join(map(str, names))}" if isinstance(names, list) else repr(names)
+        low, high = CLASSES
+        if not isinstance(names, list) or not low <= len(names) <= high or len(set(map(str, names))) != len(names):
             raise SubjectError(
-                f"{path}: classes: {lang}: found {listed}; allowed are {CLASSES} different names, label 0 first"
+                f"{path}: classes: {lang}: found {listed}; allowed are {low} to {high} different names, label 0 first"
             )
         found["classes"][lang] = tuple(_plain(f"{path}: classes: {lang}", name) for name in names)
+    counts = {lang: len(names) for lang, names in found["classes"].items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count} in {lang}" for lang, count in counts.items())
+        raise SubjectError(f"{path}: classes: found {listed}; each language needs a name for every label")
     for key in ("name", "item"):
         found[key] = {lang: _plain(f"{path}: {key}: {lang}", text) for lang, text in found[key].items()}
     listed = {lang: ", ".join(map(stand_in, names)) for lang, names in found["classes"].items()}
     called = {lang: stand_in(name) for lang, name in found["name"].items()}
+    count = counts["en"]
     return Subject(
         **found,
         about={
-            "id": f"Himpunan data {called['id']} berisi citra abu-abu dalam sepuluh kelas: {listed['id']}.",
-            "en": f"The dataset {called['en']} holds grey images in ten classes: {listed['en']}.",
+            "id": f"Himpunan data {called['id']} berisi citra abu-abu dalam {count} kelas: {listed['id']}.",
+            "en": f"The dataset {called['en']} holds grey images in {count} classes: {listed['en']}.",
         },
     )
+
+
+def spread_over(count: int, most: int) -> list[int]:
+    """All labels from 0 to `count` - 1 or, where there are more than `most`, so many of them at even distances.
+
+    The first and the last are among them. Which classes these are depends on nothing that was measured.
+    """
+    if count <= most:
+        return list(range(count))
+    return [(2 * i * (count - 1) + most - 1) // (2 * (most - 1)) for i in range(most)]
 
 
 def _plain(where: str, text) -> str:

@@ -495,7 +495,15 @@ OWN_FAULTS = {
     "too large": (FILES | {WHOLE[0]: images_of(65)}, "found images of 65×65, allowed are squares, 8 to 64"),
     "two widths": (FILES | {WHOLE[2]: images_of(16, count=TEST)}, "images of 28 and 16 pixels, allowed is one width"),
     "a label too few": (FILES | {WHOLE[1]: idx(np.arange(199) % 10)}, "found 199 labels, but there are 200 images"),
-    "an eleventh class": (FILES | {WHOLE[1]: idx(np.arange(200) % 11)}, "found the label 10, allowed are 0 to 9"),
+    "an eleventh class": (
+        FILES | {WHOLE[1]: idx(np.arange(200) % 11)},
+        rf"classes.yml: found 10 classes, but the labels in {WHOLE[1]} are 0 to 10; allowed is one name for each",
+    ),
+    "a 51st class": (FILES | {WHOLE[1]: idx(np.arange(200) % 51)}, "found the label 50, allowed are 0 to 49"),
+    "a class of the test images alone": (
+        FILES | {WHOLE[3]: idx(np.arange(TEST) % 11)},
+        rf"{WHOLE[3]}: found the label 10, allowed are 0 to 9",
+    ),
 }
 
 
@@ -513,7 +521,11 @@ def test_a_bad_file_in_a_folder_of_ones_own_is_one_message_that_names_it(place, 
         ({"image_size": 16}, "image_size: found 16, but ./data/mine is 28 pixels wide"),
         ({"train_size": 161}, r"train_size \+ validation_size: found 161 \+ 40, .* ./data/mine holds 200 images"),
         ({"test_size": 31}, "test_size: found 31, but the test file of ./data/mine holds 30 images"),
-        ({"train_size": 50}, "train_size: found 50, and 2 of these images of ./data/mine have label 7, but 5 of each"),
+        (
+            {"train_size": 50},
+            "train_size: found 50, and 2 of these images of ./data/mine have label 7, but 5 of each of the 10 classes "
+            "are needed, so 50 images and more; make it larger, or mix the classes in the files",
+        ),
         ({"test_size": 19}, "test_size: found 19, and 1 of these images of ./data/mine have label 9, but 2 of each"),
     ],
 )
@@ -557,7 +569,7 @@ def test_a_folder_may_have_any_name_and_a_changed_image_is_noticed(place, name):
 
 
 def test_a_mistake_in_classes_yml_stops_before_any_training(place):
-    with pytest.raises(SubjectError, match="allowed are 10 different names"):
+    with pytest.raises(SubjectError, match="allowed are 2 to 50 different names"):
         data.load(own(place, words="classes: {id: [a], en: [b]}"))
     with pytest.raises(SubjectError, match=r"data/nowhere/classes\.yml cannot be read"):
         data.load(Config(dataset="data/nowhere", **SMALL))
@@ -714,6 +726,11 @@ def test_one_normal_class_is_trained_and_validated_on_and_the_test_images_stay(t
         assert torch.equal(getattr(one, f"{split}_images"), getattr(whole, f"{split}_images")[labels == 3])
         assert set(getattr(one, f"{split}_labels").tolist()) == {3}
     assert torch.equal(one.test_images, whole.test_images)
+
+
+def test_a_normal_class_that_the_data_do_not_have_is_refused(tiny):
+    with pytest.raises(ConfigError, match="normal_class: found 10, but the labels of synthetic are 0 to 9; allowed is"):
+        data.load(dataclasses.replace(tiny, normal_class=10))
 
 
 def test_too_few_images_of_the_normal_class_are_named(tiny):

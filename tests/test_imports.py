@@ -295,6 +295,23 @@ def test_parquet_holds_image_files_and_the_names_of_the_labels(place, monkeypatc
         assert subject.read(Path("data/mine")).classes["en"] == tuple(names)
 
 
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [([None, *map(png, X[1:99])], "found 1 of 99 pictures that cannot be read"), ([], "holds no rows")],
+)
+def test_a_parquet_file_without_its_first_image_or_without_any_row_is_told_so(place, monkeypatch, real, images, told):
+    frame = pd.DataFrame({"image": images, "label": Y[: len(images)]})
+    if real:
+        pytest.importorskip("pyarrow")
+        frame.to_parquet("source/train.parquet")
+    else:
+        pd.to_pickle((frame, []), "source/train.parquet")
+        monkeypatch.setitem(sys.modules, "pyarrow", SimpleNamespace())
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", SimpleNamespace(ParquetFile=FakeParquet))
+    assert told in refused()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
 def test_without_pyarrow_the_message_says_how_to_get_it(place):
     lay({"train.parquet": b"PAR1"})

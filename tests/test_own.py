@@ -9,10 +9,13 @@ import re
 import nbformat
 import numpy as np
 import pytest
+import torch
 import yaml
 from bs4 import BeautifulSoup
 from sklearn.datasets import load_digits
 
+from cae_lib.config import Config
+from cae_lib.data import LEAST
 from tests.conftest import ROOT, make_in, project_copy
 from tests.test_data import idx
 
@@ -138,3 +141,62 @@ def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
     assert "training" not in again, "not the model"
     images.write_bytes(images.read_bytes()[:-1] + b"7")
     assert "training runs/mine: changed: dataset" in make_in(place, "report", "PROFILE=mine", "PLAN=yes").stdout
+
+
+# --- two to fifty classes -------------------------------------------------------------------------------------
+
+
+def lay_bars(folder, count: int, size: int, train: int, test: int):
+    """`count` classes of `size` pixels: a bar whose angle is the class's, with noise, as four IDX files and words."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(count)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    for part, number in (("train", train), ("t10k", test)):
+        labels = rng.permutation(np.arange(number) % count)
+        angles = np.pi * labels[:, None, None] / count
+        away = np.abs(x * np.sin(angles) - y * np.cos(angles) + rng.uniform(-0.2, 0.2, (number, 1, 1)))
+        images = 220 * (away < rng.uniform(0.15, 0.3, (number, 1, 1))) + rng.uniform(0, 30, (number, size, size))
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+    classes = {"id": [f"batang {i}" for i in range(count)], "en": [f"bar {i}" for i in range(count)]}
+    words = dict(name={"id": "Batang", "en": "Bars"}, item={"id": "batang", "en": "bar"}, classes=classes)
+    (folder / "classes.yml").write_text(yaml.safe_dump(words, allow_unicode=True), encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "size"), [(2, 64), (3, 8), (26, 28)])
+def test_a_report_of_so_many_classes_at_the_least_sizes_in_both_languages(tmp_path, count, size):
+    """Every chapter can work with the sizes that `data.LEAST` and `Config` allow at the least, and tells the number."""
+    place = project_copy(tmp_path)
+    low = {name: Config.__dataclass_fields__[f"{name}_size"].metadata["low"] for name in LEAST}
+    least = {f"{name}_size": max(low[name], count * LEAST[name]) for name in LEAST}
+    lay_least(place / "data" / "mine", count, size, least)
+    values = dict(run="runs/mine", dataset="data/mine", image_size=size, channels=[4], latent_dim=4, **least)
+    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(values | dict(epochs=2, batch_size=10)))
+    done = make_in(place, "report", "PROFILE=mine")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    for lang in ("id", "en"):
+        pages = {p.stem: p.read_text(encoding="utf-8") for p in (place / "_build" / "html" / lang).glob("*.html")}
+        text = BeautifulSoup(pages["06_anomaly_detection"], "html.parser").text
+        shown = {"id": f"{min(count, 10)} kelas", "en": f"of {min(count, 10)} classes"}[lang]
+        assert shown in text and (f"dari {count} kelas" in text or f"of {count} classes" in text)
+        assert "nan" not in re.findall(r"\b\w+\b", text)
+
+
+def lay_least(folder, count, size, least):
+    """Bars of which each split, as `data.load` draws it, has the classes in turn: the least of each."""
+    total = least["train_size"] + least["validation_size"]
+    lay_bars(folder, count, size, total, least["test_size"])
+    labels = torch.from_numpy(
+        np.frombuffer((folder / "train-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8).copy()
+    )
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(Config.seed))
+    images = np.frombuffer((folder / "train-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(
+        total, size, size
+    )
+    of_class = torch.empty(total, dtype=torch.long)
+    of_class[order] = torch.arange(total) % count
+    rows = {c: np.flatnonzero(labels == c).tolist() for c in range(count)}
+    chosen = [rows[int(c)].pop() for c in of_class]
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(images[chosen]))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(of_class.numpy()))

@@ -55,6 +55,9 @@ FIXED = dict(autoencoder=(0.15, 0.6, 0.7, 0.9), pca=(0.15, 0.6, 0.5, 0.7))
 SIZES = np.array([2, 4, 8, 16, 32, 64, 128])
 FALLING, RISING = 0.06 / SIZES**0.5, 1 - 0.5 / SIZES**0.5
 SEEDS = {"A": RNG.random(5), "B": RNG.random(5), "C": RNG.random(5)}
+MANY = {count: [chr(65 + i) if count == 26 else f"kind number {i}" for i in range(count)] for count in (26, 50)}
+OF_MANY = RNG.integers(0, 50, 1500)
+APART = RNG.normal(0, 3, (50, 2))[OF_MANY] + RNG.normal(0, 0.5, (1500, 2))
 CASES = {  # "function" or "function: what is special"
     "plot_images": lambda lang: plots.plot_images(IMAGES, lang, CLASSES[lang]),
     "plot_images: columns": lambda lang: plots.plot_images(IMAGES[:, :2].swapaxes(0, 1), lang, (), CLASSES[lang]),
@@ -159,6 +162,24 @@ CASES = {  # "function" or "function: what is special"
         lang,
         {},
         rows=3,
+    ),
+    **{
+        f"plot_maps: {count} classes": lambda lang, count=count: plots.plot_maps(
+            {"PCA": APART, "t-SNE": APART[:, ::-1]}, OF_MANY % count, MANY[count], lang, {}
+        )
+        for count in MANY
+    },
+    "plot_class_errors: fifty classes": lambda lang: plots.plot_class_errors(
+        dict(autoencoder=np.linspace(0.001, 0.02, 50), pca=np.linspace(0.03, 0.04, 50)), MANY[50], lang
+    ),
+    "plot_class_errors: two classes": lambda lang: plots.plot_class_errors(
+        dict(autoencoder=np.array([0.01, 0.02]), pca=np.array([0.02, 0.03])), CLASSES[lang][:2], lang
+    ),
+    "plot_class_counts: fifty classes": lambda lang: plots.plot_class_counts(
+        dict(train=np.arange(400, 450), validation=np.arange(40, 90)), MANY[50], lang
+    ),
+    "plot_images: twelve long names": lambda lang: plots.plot_images(
+        IMAGES[:1].repeat(2, axis=1)[:, :12], lang, (), [f"Alphabetical-{i}" for i in range(12)]
     ),
     "plot_atlas": lambda lang: plots.plot_atlas(CENTRES, IMAGES[:, 0], 2, lang),
     "plot_explained": lambda lang: plots.plot_explained(

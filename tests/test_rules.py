@@ -47,7 +47,7 @@ REPORT = (
     "report.measures.codes",
     "report.measures.anomalies",
 )
-REPORT += ("report.measures.compression", "report.measures.paths", "report.measures.probes")
+REPORT += ("report.measures.classes", "report.measures.compression", "report.measures.paths", "report.measures.probes")
 REPORT += ("report.measures.reconstruction", "report.measures.__init__")
 REPORT += tuple(f"report.exercises.{name}" for name in EXERCISES)
 REPORT += ("report.words", "report.numbers", "report.citations", "report.claims", "report.record", "report.page")

@@ -1,10 +1,13 @@
 """`subject`: the words of each dataset, held against torchvision's; and `classes.yml`, right and with every mistake."""
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cae_lib import subject
 from cae_lib.config import FAMILY
@@ -98,14 +101,41 @@ def test_a_third_language_may_be_there_and_may_be_missing(tmp_path):
     assert subject.read(lay(tmp_path, words)).classes["eo"] == tuple("uvwxyzabcd")
 
 
+@pytest.mark.parametrize("count", [2, 10, 50])
+def test_from_two_to_fifty_classes_are_named_and_counted(tmp_path, count):
+    names = [f"kind {i}" for i in range(count)]
+    found = subject.read(lay(tmp_path, {"classes": {"id": names, "en": names}}))
+    assert found.classes["id"] == tuple(names)
+    listed = ", ".join(names)
+    assert f"dalam {count} kelas: {listed}." in found.about["id"]
+    assert f"in {count} classes: {listed}." in found.about["en"]
+
+
+@given(st.integers(2, 50), st.integers(2, 12))
+def test_classes_are_spread_over_the_labels_with_the_first_and_the_last(count, most):
+    chosen = subject.spread_over(count, most)
+    assert len(chosen) == min(count, most) and chosen == sorted(set(chosen))
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    steps = {b - a for a, b in itertools.pairwise(chosen)}
+    assert max(steps) - min(steps) <= 1, "as even as whole numbers allow"
+
+
 TEN = "[a, b, c, d, e, f, g, h, i, j]"
 MISTAKES = {
     "nine names": (
         f"classes: {{id: {TEN}, en: [a, b, c, d, e, f, g, h, i]}}",
-        "classes: en: found 9: a, b, c, d, e, f",
+        "classes: found 10 in id, 9 in en; each language needs a name for every label",
     ),
-    "a name twice": (f"classes: {{id: [a, a, c, d, e, f, g, h, i, j], en: {TEN}}}", "allowed are 10 different names"),
-    "no list": (f"classes: {{id: {TEN}, en: a}}", "classes: en: found 'a'; allowed are 10 different names"),
+    "one name": ("classes: {id: [a], en: [b]}", "classes: id: found 1: a; allowed are 2 to 50 different names"),
+    "51 names": (
+        "classes: {{id: [{0}], en: [{0}]}}".format(", ".join(f"c{i}" for i in range(51))),
+        "c50; allowed are 2 to 50 different names, label 0 first",
+    ),
+    "a name twice": (
+        f"classes: {{id: [a, a, c, d, e, f, g, h, i, j], en: {TEN}}}",
+        "allowed are 2 to 50 different names",
+    ),
+    "no list": (f"classes: {{id: {TEN}, en: a}}", "classes: en: found 'a'; allowed are 2 to 50 different names"),
     "one language": (f"classes: {{id: {TEN}}}", "classes: found id; both languages are needed, as id: … and en: …"),
     "no language": (f"classes: {TEN}", "classes: found ['a', 'b'"),
     "no classes": ("name: {id: a, en: b}", "classes: found None; both languages are needed"),
@@ -149,5 +179,5 @@ def test_a_mistake_in_classes_yml_is_one_message_with_file_key_found_and_allowed
 
 
 def test_without_a_classes_yml_the_message_says_what_it_is_for(tmp_path):
-    with pytest.raises(SubjectError, match=r"classes\.yml cannot be read .*it names the ten classes, see README"):
+    with pytest.raises(SubjectError, match=r"classes\.yml cannot be read .*it names the classes, see README"):
         subject.find(str(tmp_path))

@@ -94,6 +94,20 @@ def test_a_grid_is_a_product_and_seeds_repeat_it(project):
     assert len({p.directory for p in plan.points}) == 4 and plan.points[0].name.startswith("latent_dim=2,seed=1,")
 
 
+def test_each_class_of_the_data_is_a_point_and_of_more_than_ten_ten_of_them(project):
+    write(project, grid=dict(normal_class="each"), seeds=None)
+    assert [p.values["normal_class"] for p in read_sweep("s", "tiny").points] == list(range(10))
+    for count, known in ((2, [0, 1]), (19, list(range(0, 19, 2)))):
+        (folder := project / f"of{count}").mkdir()
+        names = [f"c{i}" for i in range(count)]
+        (folder / "classes.yml").write_text(yaml.safe_dump({"classes": {"id": names, "en": names}}), encoding="utf-8")
+        write(project, grid=dict(normal_class="each"), seeds=None, fixed=dict(dataset=str(folder)))
+        assert [p.values["normal_class"] for p in read_sweep("s", "tiny").points] == known
+    write(project, grid=dict(normal_class="each"), seeds=None, fixed=dict(dataset="./none"))
+    with pytest.raises(SweepError, match=r"s\.yml: .*none/classes\.yml cannot be read"):
+        read_sweep("s", "tiny")
+
+
 def test_points_are_a_list_and_a_changed_point_is_a_new_point(project):
     write(project, grid=None, seeds=None, points=[dict(channels=[4, 8]), dict(channels=[4])])
     before = read_sweep("s", "tiny").points
@@ -123,6 +137,8 @@ def test_after_a_change_of_the_code_every_point_is_a_new_point(project, monkeypa
             r"s\.yml: latent_dim: found 'many', allowed is a whole number .*in the",
         ),
         (dict(grid=dict(latent_dim=4)), r"s\.yml: grid\.latent_dim: found 4, allowed is a list"),
+        (dict(grid=dict(normal_class=4)), r"s\.yml: grid\.normal_class: found 4, allowed is a list of values, or each"),
+        (dict(grid=dict(latent_dim="each")), r"s\.yml: grid\.latent_dim: found 'each', allowed is a list of values$"),
         (dict(grid=dict(latent_dim=[4, 4])), r"s\.yml: two points have the same parameters"),
         (dict(notebook="none.ipynb"), r"s\.yml: notebook: found 'none\.ipynb', but there is no"),
         (dict(title="Sizes"), r"s\.yml: title: found 'Sizes', allowed is a dict"),

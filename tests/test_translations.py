@@ -21,7 +21,8 @@ SETUP = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["remov
 LANGUAGE = FOLDED | {"tags": ["words", "remove-cell"]}  # the cell that names the notebook's language
 COMPUTING = (ast.BinOp, ast.Compare, ast.BoolOp, ast.Lambda, ast.NamedExpr, ast.comprehension, ast.FunctionDef)
 COMPUTING += (ast.Import, ast.ImportFrom, ast.While, ast.AugAssign)
-FORMATTING = {"number", "percent", "quantity", "cite", "join", "format", "len"}
+FORMATTING = {"number", "percent", "quantity", "spelled", "which", "cite", "join", "format", "len"}
+FORMATTING |= {"capitalize", "replace"}
 SHOWING = set(translations.SHOWN)
 each = pytest.mark.parametrize("name", NAMES)
 

@@ -369,7 +369,14 @@ function startExplore(told, words) {
     const whole = Object.fromEntries(Object.entries(ranges).map(([k, { start, end }]) => [k, { start, end }]));
     const frame = el("map");
 
-    source("names").data = at(classes, { text: classes.map(nameOf) });
+    const scale = frame.clientWidth / (whole.x.end - whole.x.start); // pixels
+    const meet = (i, j) =>
+      Math.abs(place(i).x - place(j).x) * scale < 4 * (nameOf(i).length + nameOf(j).length) + 10 &&
+      Math.abs(place(i).y - place(j).y) * scale < 22;
+    // of more than ten classes, a name that would lie on another is left out: the image that is seen tells its class
+    const add = (kept, i) => (classes.length > 10 && kept.some((j) => meet(i, j)) ? kept : [...kept, i]);
+    const named = classes.reduce(add, []);
+    source("names").data = at(named, { text: named.map(nameOf) });
     for (const { name, glyph } of frame.clientWidth < 400 ? plot.renderers : []) {
       if (name === "marks") glyph.size = { value: 4 };
       if (glyph.type === "Text") glyph.text_font_size = { value: "10px" };

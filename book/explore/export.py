@@ -135,7 +135,8 @@ def bokeh_map(points: np.ndarray, labels: np.ndarray) -> dict:
     drawn.axis.visible, drawn.grid.visible = False, False
     for label in np.unique(labels).tolist():
         place = dict(zip("xy", points[labels == label].T.astype(np.float32), strict=True))
-        look = dict(marker=MARKERS[label % 10], fill_color=CLASS_COLOURS[label % 10], line_color=INK)
+        marker = MARKERS[(label + label // 10) % 10]  # of each further ten classes, a colour has another one
+        look = dict(marker=marker, fill_color=CLASS_COLOURS[label % 10], line_color=INK)
         drawn.scatter(
             "x", "y", source=ColumnDataSource(place), name="marks", size=6, line_width=0.6, fill_alpha=0.85, **look
         )
@@ -155,8 +156,9 @@ def bokeh_map(points: np.ndarray, labels: np.ndarray) -> dict:
 
 def middles(points: np.ndarray, labels: np.ndarray) -> dict[int, int]:
     """A class to the row of an image in its midst, where its name stands: on no other name, as far as there is room."""
-    room, found = np.ptp(points, axis=0).max() * np.array((0.24, 0.08)), {}
-    for label in np.unique(labels).tolist():
+    classes, found = np.unique(labels).tolist(), {}
+    room = np.ptp(points, axis=0).max() * np.array((0.24, 0.08)) * min(1, 10 / len(classes))
+    for label in classes:
         rows = np.flatnonzero(labels == label)
         rows = rows[np.square(points[rows] - np.median(points[rows], axis=0)).sum(axis=1).argsort()]
         taken = points[list(found.values())].reshape(-1, 2)

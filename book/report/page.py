@@ -18,7 +18,7 @@ from cae_lib import subject
 from cae_lib.config import Config, ConfigError
 from cae_lib.names import markdown, stand_in, typed
 from report import citations, claims
-from report.numbers import number
+from report.numbers import number, spelled
 from report.record import record
 from report.words import languages, say, word
 
@@ -52,8 +52,23 @@ class Page:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the labels 0 to 9."""
+        """The names of the labels, 0 first."""
         return tuple(map(stand_in, say(self.subject.classes, self.lang)))
+
+    @property
+    def shown_classes(self) -> list[int]:
+        """The labels in figures with a row or a column for each class: all, or twelve at even distances."""
+        return subject.spread_over(len(self.classes), subject.SHOWN)
+
+    @property
+    def lone_classes(self) -> list[int]:
+        """The labels of the classes each of which a model learns alone: all, or ten at even distances."""
+        return subject.spread_over(len(self.classes), subject.ALONE)
+
+    def which(self, labels, rule: str = "classes_spread") -> str:
+        """The end of a caption: by which rule, a term, these labels were taken; "" where they are all."""
+        shown, count = self.spelled(len(labels)), self.number(len(self.classes))
+        return f" {self._word(rule).format(shown=shown, count=count)}" if len(labels) < len(self.classes) else ""
 
     @property
     def item(self) -> str:
@@ -72,6 +87,10 @@ class Page:
 
     def number(self, value: float, digits: int | None = None) -> str:
         return number(value, self.lang, digits)
+
+    def spelled(self, value: int) -> str:
+        """A small count as a word: ten; above twelve in digits."""
+        return spelled(value, self.lang)
 
     def percent(self, share: float, digits: int = 1) -> str:
         """A share in [0, 1] as percent: 93,1% in Indonesian, 93.1% in English."""

@@ -13,9 +13,10 @@ from cae_lib import data, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
-from report.numbers import number
+from cae_lib.subject import SHOWN, spread_over
+from report.numbers import number, spelled
 from report.walk import Layer, shape_walk
-from report.words import say, translator
+from report.words import say, translator, word
 from stage.myst import directive, myst
 from stage.sources import words_of
 
@@ -57,10 +58,15 @@ def stages(walk: list[Layer]) -> list[tuple[str, list[Layer]]]:
 
 
 def strip(lang: str, run: dict, figures: Path) -> str:
-    """A figure of the first test image of each class above its reconstruction; its picture is written to `figures`."""
+    """A figure of the first test image of each class above its reconstruction; its picture is written to `figures`.
+
+    Of more than twelve classes, it shows twelve, as the chapters do.
+    """
     trained, tr = Run(run["folder"]), translator(lang)
     dataset = data.load(trained.config)
-    labels, rows = np.unique(dataset.test_labels.numpy(), return_index=True)
+    classes = say(words_of(run).classes, lang)
+    labels = spread_over(len(classes), SHOWN)
+    rows = np.unique(dataset.test_labels.numpy(), return_index=True)[1][labels]
     model, x = trained.model(), metrics.pixels(dataset.test_images[rows])
     x_hat = metrics.decode(model, metrics.encode(model, x))  # (C, n, n)
     errors = metrics.mse_per_image(x, x_hat)
@@ -69,11 +75,14 @@ def strip(lang: str, run: dict, figures: Path) -> str:
     width, height = (length // 2 for length in picture.size)  # twice the density, as all figures
 
     def named(i: int) -> str:
-        return f"{say(words_of(run).classes, lang)[labels[i]]} ({number(errors[i], lang, 4)})"
+        return f"{classes[labels[i]]} ({number(errors[i], lang, 4)})"
 
     caption = tr(
         "Above: the first test image of each class. Below: what the decoder draws from its code of {numbers} numbers."
     )
+    if len(labels) < len(classes):
+        counts = dict(shown=spelled(len(labels), lang), count=number(len(classes), lang))
+        caption = f"{caption} {word('classes_spread', lang).format(**counts)}"
     alt = tr(
         "Two rows of {count} images, originals above and reconstructions below. The mean squared error is smallest for "
         "{best} and largest for {worst}."

@@ -11,8 +11,7 @@ from cae_lib.config import Config
 from cae_lib.data import LEAST
 from cae_lib.fetch import DataError
 from cae_lib.imports.sources import Options, Part, Source, natural
-
-CLASSES = (2, 50)
+from cae_lib.subject import CLASSES
 
 
 def classes_of(found: Source) -> list[str]:

@@ -144,7 +144,9 @@ def read_parquets(root: Path, files: list[Path], asked: str | None) -> Source:
             raise DataError(
                 f"{path}: found the columns {', '.join(map(str, frame))}; which one holds the labels? --labels"
             )
-        image = next((c for c in frame if c != column and isinstance(_bytes(frame[c].iloc[0]), bytes)), None)
+        if not len(frame):
+            raise DataError(f"{path}: holds no rows")
+        image = next((c for c in frame if c != column and any(isinstance(_bytes(v), bytes) for v in frame[c])), None)
         if image is None:
             raise DataError(f"{path}: found no column of image files, as bytes or as a struct with bytes")
         features = told.get("info", {}).get("features", {}).get(column, {})

@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cae_lib import subject
 from cae_lib.config import Config, ConfigError, read_parameters
 from cae_lib.files import FileError, UserError, project_path, read_yaml
 from cae_lib.run import code_sha256
 
 CODE = ("data", "machine", "model", "training", "metrics")  # the modules that decide a point's result
 KEYS = {"title": dict, "notebook": str, "fixed": dict, "grid": dict, "points": list, "seeds": list, "metrics": list}
+EACH = "each"  # in place of a grid's list of normal classes
 
 
 class SweepError(UserError):
@@ -58,7 +60,8 @@ class Sweep:
 def read_sweep(name: str, profile: str) -> Sweep:
     """Read the sweep notebooks/sweeps/NAME.yml, with the parameters of notebooks/params/PROFILE.yml for the rest.
 
-    Raises `SweepError`, which names the file, the key, what was found and what is allowed.
+    `normal_class: each` in a grid stands for the dataset's classes: all of them, or ten at even distances in the order
+    of the labels. Raises `SweepError`, which names the file, the key, what was found and what is allowed.
     """
     path = _choose("SWEEP", "notebooks/sweeps", name)
     try:
@@ -68,10 +71,16 @@ def read_sweep(name: str, profile: str) -> Sweep:
     except (FileError, ConfigError) as error:
         raise SweepError(str(error)) from None
     notebook, grid, metrics = f"notebooks/{said['notebook']}", said.get("grid", {}), tuple(said["metrics"])
+    shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
+    if grid.get("normal_class") == EACH:
+        try:
+            classes = subject.find(Config.from_dict(shared).dataset).classes["en"]
+        except UserError as error:
+            raise SweepError(f"{path}: {error}") from None
+        grid["normal_class"] = subject.spread_over(len(classes), subject.ALONE)
     products = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     seeds = [{"seed": seed} for seed in said.get("seeds", [])] or [{}]
     sets = [one | seed for seed in seeds for one in said.get("points", products)]  # what varies, for each point
-    shared = {key: value for key, value in base.items() if key != "run"} | said.get("fixed", {})
     made_by = fingerprint(notebook)
     points = []
     for varied in sets:
@@ -109,7 +118,9 @@ def _check(path: Path, said) -> None:
     for lang, title in said.get("title", {}).items():
         need(isinstance(title, str), f"title.{lang}: found {title!r}, allowed is a text")
     for key, values in said.get("grid", {}).items():
-        need(isinstance(values, list) and values, f"grid.{key}: found {values!r}, allowed is a list of values")
+        each = key == "normal_class"
+        valid = (isinstance(values, list) and values) or (each and values == EACH)
+        need(valid, f"grid.{key}: found {values!r}, allowed is a list of values{f', or {EACH}' if each else ''}")
     for one in said.get("points", []):
         need(isinstance(one, dict), f"points: found {one!r}, allowed are sets of parameters, like {{latent_dim: 8}}")
     for metric in said["metrics"]:

@@ -9,7 +9,7 @@ from report.exercises.answers import is_near
 
 
 def most_split(answer, shares) -> bool:
-    """The number of the class (row) whose largest share in one cluster (column) is the smallest: 0 to 9."""
+    """The number of the class (row) whose largest share in one cluster (column) is the smallest, from 0."""
     if isinstance(answer, bool) or not isinstance(answer, int | np.integer) or answer not in range(len(shares)):
         return False
     largest = np.max(shares, axis=1)

@@ -43,14 +43,15 @@ def knn_purity(z, labels, k=10):
     return float((neighbour_labels(z, labels, k) == np.asarray(labels)[:, None]).mean())
 
 
-def class_overlap(z, labels, k=10, classes=10):
+def class_overlap(z, labels, k=10):
     """Share of class j among the k nearest other points of class i's points, at [i, j]: (classes, classes).
 
-    Rows sum to 1; the diagonal is each class's purity. A class without points has a row of NaN.
+    Rows sum to 1; the diagonal is each class's purity. The classes are 0 to the largest label; one without points has
+    a row of NaN.
     """
     near, labels = _other_neighbours("z", z, k), as_labels("labels", labels, z)
-    found = f"{labels.min()} to {labels.max()}"
-    require(labels.min() >= 0 and labels.max() < classes, "labels", found, f"0 to {classes - 1}")
+    require(labels.min() >= 0, "labels", labels.min(), "0 and up")
+    classes = 1 + labels.max()
     pairs = classes * labels[:, None] + labels[near]
     counts = np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
     with np.errstate(invalid="ignore"):

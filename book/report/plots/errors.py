@@ -16,16 +16,17 @@ def plot_class_errors(mse, names, lang, label="mse", least=0):
     `label` is the measure's term, where it is another one; the axis begins at `least`.
     """
     order = np.argsort(next(iter(mse.values())))
-    with canvas(3.6) as (figure, axes):
+    many = len(names) > 12
+    with canvas(0.9 + 0.19 * len(names) if many else 3.6) as (figure, axes):
         height = np.arange(len(order))
         axes.hlines(height, *(values[order] for values in mse.values()), color=FAINT, linewidth=3)
         for (key, values), colour, mark in zip(mse.items(), (BLUE, ORANGE), "oD", strict=True):
-            axes.plot(values[order], height, mark, color=colour, markersize=8)
+            axes.plot(values[order], height, mark, color=colour, markersize=5 if many else 8)
             side = "right" if values[order[-1]] == min(other[order[-1]] for other in mse.values()) else "left"
             axes.text(
                 values[order[-1]], height[-1] + 0.45, f" {word(key, lang)} ", color=colour, ha=side, weight="bold"
             )
-        axes.set_yticks(height, [names[i] for i in order])
+        axes.set_yticks(height, [names[i] for i in order], fontsize=8 if many else None)
         axes.set(xlabel=word(label, lang), xlim=(least, None), ylim=(-0.6, len(order) + 0.1))
         localise(axes.xaxis, lang)
     return figure

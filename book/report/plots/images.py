@@ -11,8 +11,10 @@ from report.words import word
 def plot_images(images, lang, rows=(), columns=(), cmap=None, high=1.0, width=WIDTH):
     """Images (R, C, n, n) in [0, high] as a grid; `rows` and `columns` are its labels, as long as the grid or empty."""
     r, c = images.shape[:2]
-    with canvas(r * (width - 1.2 * bool(rows)) / c + 0.45 * bool(columns), width=width) as (figure, axes):
-        _mosaic(axes, images, rows, columns, cmap, high)
+    cell = (width - 1.2 * bool(rows)) / c  # inches
+    upright, more = _heads(columns, cell)
+    with canvas(r * cell + 0.45 * bool(columns) + more, width=width) as (figure, axes):
+        _mosaic(axes, images, rows, columns, cmap, high, upright)
     return figure
 
 
@@ -41,9 +43,11 @@ def plot_reconstructions(originals, reconstructions, mse, lang, columns, high=0.
         names += [word(key, lang), word("error", lang)]
         grey, red = [*grey, x_hat, nothing], [*red, nothing, error]
     r, c, n = len(grey), len(originals), originals.shape[1]
-    with canvas((r + 0.7) * (WIDTH - 2) / max(c, 8) + 0.5) as (figure, axes):
-        _mosaic(axes, np.stack(grey), names, columns, None, 1.0)
-        drawn = _mosaic(axes, np.stack(red), names, columns, "OrRd", high)
+    cell = (WIDTH - 2) / max(c, 8)  # inches
+    upright, more = _heads(columns, cell)
+    with canvas((r + 0.7) * cell + 0.5 + more) as (figure, axes):
+        _mosaic(axes, np.stack(grey), names, columns, None, 1.0, upright)
+        drawn = _mosaic(axes, np.stack(red), names, columns, "OrRd", high, upright)
         x, y = axes.get_xticks(), axes.get_ylim()[0] + 0.15 * n
         for i, (key, values) in enumerate(mse.items()):
             place = dict(va="top", fontsize=9, clip_on=False)
@@ -83,7 +87,8 @@ def plot_retrieval(query, found, labels, names, lang, first="query"):
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, **frame))
                 x, y = j * across + side + n / 2, i * down + n + 0.5
                 name = names[c].replace(" ", "\n")
-                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
+                size = 9 * min(1, 10 / max(map(len, name.split("\n"))))  # the cell has room for ten letters
+                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=size, linespacing=0.9)
         axes.text(side + n / 2, -2, word(first, lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
             axes.text((start + near.shape[1] / 2) * across, -2, title, ha="center", va="bottom", weight="bold")
@@ -103,14 +108,26 @@ def plot_atlas(points, images, width, lang):
     return figure
 
 
-def _mosaic(axes, images, rows, columns, cmap, high):
+def _heads(columns, cell: float) -> tuple[bool, float]:
+    """Whether names (C,) must stand upright over cells so wide, and the height that they need beyond two lines.
+
+    They lie, a word a line, where the longest word has room. Sizes are in inches.
+    """
+    longest = 0.075 * max((len(word) for name in columns for word in name.split()), default=0)
+    lines = max((len(name.split()) for name in columns), default=0)
+    upright = longest > 1.1 * cell
+    return upright, longest if upright else 0.15 * max(0, lines - 2)
+
+
+def _mosaic(axes, images, rows, columns, cmap, high, upright=False):
     r, c, h, w = images.shape
     gap = max(1, h // 14)
     padded = np.pad(images, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     mosaic = padded.swapaxes(1, 2).reshape(r * (h + gap), c * (w + gap))[:-gap, :-gap]
     axes.set_yticks((h - 1) / 2 + (h + gap) * np.arange(len(rows)), rows)
     labels = [label.replace(" ", "\n") for label in columns]
-    axes.set_xticks((w - 1) / 2 + (w + gap) * np.arange(len(columns)), labels, va="bottom", fontsize=9)
+    centres = (w - 1) / 2 + (w + gap) * np.arange(len(columns))
+    axes.set_xticks(centres, labels, va="bottom", fontsize=9, rotation=90 if upright else 0)
     axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.grid(False)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import seaborn as sns
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from report.numbers import number
-from report.plots.style import BLUE, CLASS_COLOURS, GREY, ORANGE, PAPER, WIDTH, canvas, localise
+from report.plots.style import BLUE, CLASS_COLOURS, GREY, ORANGE, PAPER, WIDTH, canvas, class_look, localise
 from report.words import word
 
 
@@ -13,27 +14,44 @@ def plot_maps(maps, labels, names, lang, axis_names, rows=1):
     """Points (N, 2) of each map, coloured by class, with each class's name where it is densest.
 
     In several `rows` only the first map of each is named: the others are too small for names that hide no points.
+    Of more than ten classes, a colour is used again with another mark, a long name is a number on the map, and a legend
+    below tells them all.
     `maps` is a panel's title to its points, `axis_names` the title of a map whose axes have a meaning to their names.
     """
-    columns = len(maps) // rows
-    with canvas(rows * (0.3 + WIDTH / max(columns, 2)), rows, columns) as (figure, panels):
+    columns, many = len(maps) // rows, len(names) > len(CLASS_COLOURS)
+    tags = [str(i) for i in range(len(names))] if many and max(map(len, names)) > 3 else names
+    room = (0.05 + 0.02 * max(map(len, tags)), 0.055) if many else (0.2, 0.07)  # of a name, in a map of two columns
+    keys = max(1, int(WIDTH / (0.6 + 0.085 * max(map(len, names)))))  # columns of the legend
+    below = 0.3 + 0.19 * -(-len(names) // keys) if many else 0
+    looks = [class_look(label) for label in range(len(names))]
+    with canvas(rows * (0.3 + WIDTH / max(columns, 2)) + below, rows, columns) as (figure, panels):
         for i, (axes, (title, points)) in enumerate(zip(np.ravel(panels), maps.items(), strict=True)):
             order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
-            colours = np.array(CLASS_COLOURS)[labels[order]]
-            axes.scatter(*points[order].T, c=colours, s=2e4 / (len(points) + 3000), alpha=0.6, linewidths=0)
-            reach, taken = 0.1 * columns * np.ptp(points, axis=0) * (1, 0.35), []
+            colours, marks = np.array(looks)[labels[order]].T
+            for mark in dict.fromkeys(mark for _, mark in looks):
+                shown = marks == mark
+                look = dict(marker=mark, s=(4e4 if many else 2e4) / (len(points) + 3000), alpha=0.6, linewidths=0)
+                axes.scatter(*points[order][shown].T, c=colours[shown], **look)
+            reach, taken = 0.5 * columns * np.ptp(points, axis=0) * room, []
             for c in np.unique(labels) if rows == 1 or i % columns == 0 else ():
                 counts, *edges = np.histogram2d(*points[labels == c].T, bins=12)
                 x, y = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
                 spots = np.stack([x.ravel(), y.ravel()], axis=1)[np.argsort(-counts, axis=None)]
+                spots = spots[: np.count_nonzero(counts)] if many else spots  # where the class is
                 spots = spots.clip(points.min(axis=0), points.max(axis=0))  # a flat map's bins are wider than it
                 free = [spot for spot in spots if all((abs(spot - other) > reach).any() for other in taken)]
+                if many and not free:  # its colour and mark stand in the legend
+                    continue
                 taken.append((free or spots)[0])
-                frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=CLASS_COLOURS[c], alpha=0.85)
-                axes.text(*taken[-1], names[c], ha="center", va="center", fontsize=9, bbox=frame)
+                frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=looks[c][0], alpha=0.85)
+                axes.text(*taken[-1], tags[c], ha="center", va="center", fontsize=8 if many else 9, bbox=frame)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
+        if many:
+            told = [name if tag == name else f"{tag}  {name}" for tag, name in zip(tags, names, strict=True)]
+            dots = [Line2D([], [], color=colour, marker=mark, linestyle="", markersize=5) for colour, mark in looks]
+            figure.legend(dots, told, loc="outside lower center", ncols=keys, fontsize=8, handletextpad=0.1)
     return figure
 
 

@@ -17,6 +17,7 @@ CLASS_COLOURS = (  # Paul Tol's muted scheme, safe for the colour-blind, and gre
     *("#332288", "#555555", "#117733", "#cc6677", "#88ccee"),
     *("#999933", "#aa4499", "#882255", "#ddcc77", "#44aa99"),
 )
+CLASS_MARKS = "os^DvPX*ph"  # beyond ten classes, the next mark for each further ten; see `class_look`
 STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -44,6 +45,11 @@ STYLE = {
     "image.interpolation": "nearest",
 }
 WIDTH = 8.0  # inches; a figure is shown at 100 pixels an inch
+
+
+def class_look(label: int) -> tuple[str, str]:
+    """The colour and the mark of a class: ten colours, and a mark for each ten classes, so no two classes have both."""
+    return CLASS_COLOURS[label % len(CLASS_COLOURS)], CLASS_MARKS[label // len(CLASS_COLOURS)]
 
 
 @contextmanager
