@@ -48,7 +48,8 @@ class Config:
         path=True,
     )
     image_size: int = _p(28, "pixels across: 28 in the three of the MNIST family", low=8, high=64)
-    train_size: int = _p(55_000, "images the weights are fitted to", low=10, high=60_000)
+    # 16: as many components as the largest PCA that a chapter fits to training images
+    train_size: int = _p(55_000, "images the weights are fitted to", low=16, high=60_000)
     validation_size: int = _p(5_000, "held out of the training file to choose the weights", low=10, high=30_000)
     test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
     normal_class: int = _p(-1, "the only class trained on, to find all others; -1: all classes", low=-1, high=49)

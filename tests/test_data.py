@@ -734,5 +734,5 @@ def test_a_normal_class_that_the_data_do_not_have_is_refused(tiny):
 
 
 def test_too_few_images_of_the_normal_class_are_named(tiny):
-    with pytest.raises(ConfigError, match=r"normal_class: \d+ of 10 training images .* have label 3, .* larger"):
-        data.load(dataclasses.replace(tiny, train_size=10, validation_size=10, normal_class=3))
+    with pytest.raises(ConfigError, match=r"normal_class: \d+ of 16 training images .* have label 3, .* larger"):
+        data.load(dataclasses.replace(tiny, train_size=16, validation_size=10, normal_class=3))
