@@ -18,10 +18,10 @@ from cae_lib import data, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
-from explore import export
+from explore import export, network
 from tests.conftest import ROOT
 
-SCRIPT = ROOT / "book" / "explore" / "decoder.js"
+SCRIPT = ROOT / "book" / "explore" / "network.js"
 RUN = Run("runs/smoke")
 ARCHITECTURES = [  # the report's; three halvings of an odd size; one of an even size
     dict(),
@@ -35,13 +35,13 @@ def model_of(*values) -> ConvAutoencoder:
     """A model with random weights, large enough for images that differ, whose BatchNorms have seen something."""
     torch.manual_seed(0)
     model = ConvAutoencoder(Config(**dict(values)))
-    for layer in model.decoder:
+    for layer in [*model.encoder, *model.decoder]:
         if isinstance(layer, torch.nn.BatchNorm2d):
             for values in (layer.weight.data, layer.running_var):
                 values.uniform_(0.5, 2)
             for values in (layer.bias.data, layer.running_mean):
                 values.normal_()
-        elif isinstance(layer, torch.nn.Linear | torch.nn.ConvTranspose2d):
+        elif isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             layer.weight.data *= 3
     return model.eval()
 
@@ -57,16 +57,19 @@ def random_codes(model, count=100):
 
 
 @each_architecture
-def test_folding_batchnorm_changes_no_image(model):
+def test_folding_batchnorm_changes_no_image_and_no_code(model):
     z = random_codes(model)
-    drawn = export.decode(export.fold(model.decoder), z, model.sizes[::-1])
-    np.testing.assert_allclose(drawn, metrics.decode(model, z), atol=1e-5)
+    images = metrics.decode(model, z)
+    np.testing.assert_allclose(network.run(network.fold(model.decoder), z), images, atol=1e-5)
+    codes = metrics.encode(model, images)
+    np.testing.assert_allclose(network.run(network.fold(model.encoder), images), codes, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.fold(model.encoder))
 
 
 def test_folding_leaves_the_model_as_it_is():
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    export.fold(model.decoder)
+    network.round_to_float16(network.fold(model.decoder))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -126,23 +129,41 @@ def test_the_reports_export_is_light_and_the_same_each_time(monkeypatch):
 
 
 def evaluate(tab, script, argument):
-    """What a browser that has read decoder.js makes of the argument; an array for an array."""
+    """What a browser that has read network.js makes of the argument; an array for an array."""
     tab.goto("about:blank")
     tab.add_script_tag(path=SCRIPT)
     return np.array(tab.evaluate(script, argument))
 
 
-DECODE = "([decoder, codes]) => codes.map((z) => Array.from(makeDecoder(decoder)(Float32Array.from(z))))"
+RUN_NETWORK = "([part, inputs]) => inputs.map((x) => Array.from(makeNetwork(part)(Float32Array.from(x))))"
 
 
 @each_architecture
 def test_any_architecture_draws_the_same_pixels_as_pytorch(browser, model):
     z = random_codes(model, 30)
     with browser.new_page() as tab:
-        drawn = evaluate(tab, DECODE, [export.portable(model), z.tolist()])
+        drawn = evaluate(tab, RUN_NETWORK, [network.portable(model.decoder, model.sizes[::-1]), z.tolist()])
     wanted = metrics.decode(model, z).reshape(len(z), -1)
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).max() <= 2 / 255
     assert wanted.std(axis=0).max() > 0.05, "images that differ"
+
+
+@each_architecture
+def test_any_architecture_has_the_same_codes_as_pytorch(browser, model):
+    images = np.random.default_rng(0).random((30, model.sizes[0], model.sizes[0])).astype(np.float32)
+    with browser.new_page() as tab:
+        inputs = images.reshape(len(images), -1).tolist()
+        codes = evaluate(tab, RUN_NETWORK, [network.portable(model.encoder, model.sizes), inputs])
+    wanted = metrics.encode(model, images)
+    assert codes.shape == wanted.shape and wanted.std(axis=0).min() > 0
+    light = network.run(network.round_to_float16(network.fold(model.encoder)), images)
+    assert np.abs(codes - light).max() <= 1e-4 * np.abs(wanted).max(), "the same numbers, in the same precision"
+    assert np.abs(codes - wanted).max() <= 0.01 * wanted.std(), "as half precision allows"
+
+
+def test_a_layer_that_the_browser_does_not_know_is_refused():
+    with pytest.raises(TypeError, match="ReLU"):
+        network.portable(torch.nn.Sequential(torch.nn.ReLU()), [8])
 
 
 def test_gelu_and_half_precision_are_exact_enough(browser):
@@ -243,7 +264,7 @@ def test_on_a_phone_nothing_heavy_is_loaded_before_a_reader_comes_near(browser, 
     tab, asked = browser.new_page(viewport={"width": 360, "height": 640}), []
     tab.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
     tab.goto((smoke_build / "html" / "id" / "explore.html").as_uri(), wait_until="networkidle")
-    heavy = {"bokeh.min.js", "data.js", "decoder.js", "explore.js", "images.png"}
+    heavy = {"bokeh.min.js", "data.js", "network.js", "explore.js", "images.png"}
     assert tab.evaluate("document.getElementById('explore').getBoundingClientRect().top") > 1240
     assert not heavy & set(asked) and tab.locator(".explore-why").is_hidden()
     tab.locator("#explore").scroll_into_view_if_needed()
@@ -255,7 +276,7 @@ def test_on_a_phone_nothing_heavy_is_loaded_before_a_reader_comes_near(browser, 
 def test_the_page_draws_the_codes_of_the_test_images_and_codes_far_out_like_pytorch(tab, trained):
     far = export.sample(trained.train, 100, distance=3, seed=0)
     z = np.concatenate([trained.z[:300], far])
-    script = "(codes) => codes.map((z) => Array.from(makeDecoder(exploreData.decoder)(Float32Array.from(z))))"
+    script = "(codes) => codes.map((z) => Array.from(makeNetwork(exploreData.decoder)(Float32Array.from(z))))"
     images = np.array(tab.evaluate(script, z.tolist())).reshape(len(z), RUN.config.image_size, -1)
     assert np.abs(images - metrics.decode(trained.model, z)).max() <= 2 / 255
 

@@ -1,4 +1,4 @@
-/* The page `explore`: what its map, pad, sliders and buttons do. decoder.js computes the images, Bokeh draws the map.
+/* The page `explore`: what its map, pad, sliders and buttons do. network.js computes the images, Bokeh draws the map.
 
    All state is in `state`; whatever changes it calls `redraw`, which decodes one code in the next frame. */
 "use strict";
@@ -11,11 +11,11 @@ function startExplore(told, words) {
 
   // --- what the run has exported ------------------------------------------------------------------------------
 
-  const decode = makeDecoder(told.decoder);
-  const side = told.decoder.sizes.at(-1);
-  const dimensions = told.decoder.latent;
+  const decode = makeNetwork(told.decoder);
+  const side = told.side;
   const labels = told.labels;
   const [codes, points, errors] = [told.codes, told.points, told.errors].map(unpack);
+  const dimensions = codes.length / labels.length;
   const normal = { mean: unpack(told.normal.mean), axes: unpack(told.normal.axes), spread: unpack(told.normal.spread) };
   const variance = normal.spread.reduce((sum, s) => sum + s * s, 0);
   const [usual, edge] = told.usual; // half, and 95 %, of real codes have another one as near as that

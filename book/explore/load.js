@@ -5,7 +5,7 @@
   const place = document.getElementById("explore");
   place.classList.add("explore-runs"); // which hides the sentence on why there is nothing
   const load = () => {
-    for (const name of ["bokeh.min", "data", "decoder", "explore"]) {
+    for (const name of ["bokeh.min", "data", "network", "explore"]) {
       const script = document.createElement("script");
       script.src = `explore/${name}.js`;
       script.async = false; // one after the other
