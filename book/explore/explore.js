@@ -121,14 +121,16 @@ function startExplore(told, words) {
   }
 
   /** Pixels between 0 and 1 as ink on paper, like every figure of the report. */
-  function paint(canvas, pixels) {
+  function paint(canvas, pixels, colour = inked) {
     const context = sized(canvas);
     const image = context.createImageData(side, side);
-    pixels.forEach((ink, k) => {
-      const grey = 255 * (1 - ink);
-      image.data.set([grey, grey, grey, 255], 4 * k);
-    });
+    pixels.forEach((value, k) => image.data.set([...colour(value), 255], 4 * k));
     context.putImageData(image, 0, 0);
+  }
+
+  function inked(ink) {
+    const grey = 255 * (1 - ink);
+    return [grey, grey, grey];
   }
 
   /** The original of image i, once the sheet of all of them is here. */
@@ -143,7 +145,8 @@ function startExplore(told, words) {
   let speaking;
   function announce(text) {
     clearTimeout(speaking);
-    speaking = setTimeout(() => (el("status").textContent = text), 300); // the last of many key presses
+    const speak = () => (el("status").textContent = typeof text === "function" ? text() : text);
+    speaking = setTimeout(speak, 300); // the last of many key presses
   }
 
   // --- the image looked at ------------------------------------------------------------------------------------
@@ -465,7 +468,8 @@ function startExplore(told, words) {
   listenToPad();
   listenToChance();
   reset();
-  return drawMap();
+  drawMap();
+  return { side, codes, labels, decode, nameOf, codeOf, distance: apart, number, percent, fill, paint, copy, element, announce };
 }
 
-startExplore(exploreData, JSON.parse(document.getElementById("explore-words").textContent));
+globalThis.exploreTools = startExplore(exploreData, JSON.parse(document.getElementById("explore-words").textContent));

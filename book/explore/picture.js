@@ -21,7 +21,7 @@ async function readPicture(file, size, mostPixels) {
   if (!type) throw new PictureError("noPicture");
   if (!(width > 0 && height > 0)) throw new PictureError("broken");
   if (width * height > mostPixels || file.size > 4 * mostPixels || Math.max(width, height) > LONGEST) {
-    throw new PictureError("tooLarge", width, height, LONGEST);
+    throw new PictureError("tooLarge", width, height, mostPixels / 1e6, LONGEST);
   }
   let bitmap;
   try {
@@ -84,7 +84,7 @@ async function squareOf(bitmap, size) {
   const scale = size / Math.max(width, height);
   const [fittedWidth, fittedHeight] = [width, height].map((n) => Math.max(1, roundHalfToEven(scale * n)));
   const strip = Math.max(1, Math.min(height, Math.floor(1e6 / width)));
-  const canvas = new OffscreenCanvas(width, strip);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height: strip });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const across = lanczos(width, fittedWidth);
   const narrow = new Uint8Array(height * fittedWidth);
