@@ -25,8 +25,10 @@ function startExplore(told, words) {
   const nameOf = (i) => words.classes[labels[i]];
   const place = (i) => ({ x: points[2 * i], y: points[2 * i + 1] });
 
-  const number = (value, digits) =>
-    value.toLocaleString(words.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+  const formats = {}; // by their digits: making one takes longer than a layer of the model
+  const formatOf = (digits) =>
+    new Intl.NumberFormat(words.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const number = (value, digits) => (formats[digits] ??= formatOf(digits)).format(value).replace("-", "−");
   const percent = (share) => fill(words.percent, number(100 * share, 0));
   const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
   function fill(text, ...values) {
@@ -124,7 +126,13 @@ function startExplore(told, words) {
   function paint(canvas, pixels, colour = inked) {
     const context = sized(canvas);
     const image = context.createImageData(side, side);
-    pixels.forEach((value, k) => image.data.set([...colour(value), 255], 4 * k));
+    pixels.forEach((value, k) => {
+      const [r, g, b] = colour(value);
+      image.data[4 * k] = r;
+      image.data[4 * k + 1] = g;
+      image.data[4 * k + 2] = b;
+      image.data[4 * k + 3] = 255;
+    });
     context.putImageData(image, 0, 0);
   }
 
