@@ -208,11 +208,12 @@ def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie
     with pytest.raises(sources.BookError, match="holds no explore/"):
         staging.stage_live("explore", tmp_path, tmp_path / "extra")
     (tmp_path / "explore").mkdir()
-    (tmp_path / "explore" / "data.js").write_text("", encoding="utf-8")
+    for name in ("data.js", "encoder.js"):
+        (tmp_path / "explore" / name).write_text("", encoding="utf-8")
     staging.stage_live("explore", tmp_path, tmp_path / "extra")
     asked = {Path(tag.get("src") or tag["href"]).name for tag in html.select("script[src], link")}
-    (names,) = re.findall(r"of (\[.*?\])", (tmp_path / "extra" / "load.js").read_text(encoding="utf-8"))
-    loaded = {f"{name}.js" for name in json.loads(names)}  # when a reader comes near
+    lists = re.findall(r', (\["[^]]*"\])\]', (tmp_path / "extra" / "load.js").read_text(encoding="utf-8"))
+    loaded = {f"{name}.js" for names in lists for name in json.loads(names)}  # when a reader comes near
     assert asked | loaded == {path.name for path in (tmp_path / "extra").iterdir()}
 
 

@@ -1,5 +1,6 @@
 """The page `explore`: the decoder in the browser against PyTorch's, the instrument in a reader's hands, its weight."""
 
+import base64
 import functools
 import json
 import threading
@@ -18,10 +19,10 @@ from cae_lib import data, metrics
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import Run
-from explore import export
+from explore import export, network, own
 from tests.conftest import ROOT
 
-SCRIPT = ROOT / "book" / "explore" / "decoder.js"
+SCRIPT = ROOT / "book" / "explore" / "network.js"
 RUN = Run("runs/smoke")
 ARCHITECTURES = [  # the report's; three halvings of an odd size; one of an even size
     dict(),
@@ -35,13 +36,13 @@ def model_of(*values) -> ConvAutoencoder:
     """A model with random weights, large enough for images that differ, whose BatchNorms have seen something."""
     torch.manual_seed(0)
     model = ConvAutoencoder(Config(**dict(values)))
-    for layer in model.decoder:
+    for layer in [*model.encoder, *model.decoder]:
         if isinstance(layer, torch.nn.BatchNorm2d):
             for values in (layer.weight.data, layer.running_var):
                 values.uniform_(0.5, 2)
             for values in (layer.bias.data, layer.running_mean):
                 values.normal_()
-        elif isinstance(layer, torch.nn.Linear | torch.nn.ConvTranspose2d):
+        elif isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             layer.weight.data *= 3
     return model.eval()
 
@@ -57,16 +58,19 @@ def random_codes(model, count=100):
 
 
 @each_architecture
-def test_folding_batchnorm_changes_no_image(model):
+def test_folding_batchnorm_changes_no_image_and_no_code(model):
     z = random_codes(model)
-    drawn = export.decode(export.fold(model.decoder), z, model.sizes[::-1])
-    np.testing.assert_allclose(drawn, metrics.decode(model, z), atol=1e-5)
+    images = metrics.decode(model, z)
+    np.testing.assert_allclose(network.run(network.fold(model.decoder), z), images, atol=1e-5)
+    codes = metrics.encode(model, images)
+    np.testing.assert_allclose(network.run(network.fold(model.encoder), images), codes, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.fold(model.encoder))
 
 
 def test_folding_leaves_the_model_as_it_is():
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    export.fold(model.decoder)
+    network.round_to_float16(network.fold(model.decoder))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -117,32 +121,52 @@ def test_the_reports_export_is_light_and_the_same_each_time(monkeypatch):
     images = torch.from_numpy(np.where(images > 0, rng.integers(1, 256, images.shape), 0).astype(np.uint8))
     codes = dict.fromkeys(("train", "test"), rng.standard_normal((2000, 64)).astype(np.float32))
     monkeypatch.setattr(metrics, "codes", lambda *_: codes)
-    dataset = SimpleNamespace(test_images=images, test_labels=torch.from_numpy(labels))
-    files = export.export(SimpleNamespace(model=model_of), dataset, rng.standard_normal((2000, 2)))
-    assert set(files) == {"data.js", "images.png"} and 1e6 < sum(map(len, files.values())) <= 2.5e6
+    parts = {f"{part}_images": images for part in ("train", "validation", "test")}
+    dataset, run = SimpleNamespace(**parts, test_labels=torch.from_numpy(labels)), SimpleNamespace(model=model_of)
+    points = rng.standard_normal((2000, 2))
+    files = export.export(run, dataset, points) | own.export(run, dataset, points, own.fit_score(run, dataset))
+    assert set(files) == {"data.js", "images.png", "encoder.js"} and 1e6 < sum(map(len, files.values())) <= 2.5e6
 
 
 # --- the decoder in the browser ------------------------------------------------------------------------------
 
 
 def evaluate(tab, script, argument):
-    """What a browser that has read decoder.js makes of the argument; an array for an array."""
+    """What a browser that has read network.js makes of the argument; an array for an array."""
     tab.goto("about:blank")
     tab.add_script_tag(path=SCRIPT)
     return np.array(tab.evaluate(script, argument))
 
 
-DECODE = "([decoder, codes]) => codes.map((z) => Array.from(makeDecoder(decoder)(Float32Array.from(z))))"
+RUN_NETWORK = "([part, inputs]) => inputs.map((x) => Array.from(makeNetwork(part)(Float32Array.from(x))))"
 
 
 @each_architecture
 def test_any_architecture_draws_the_same_pixels_as_pytorch(browser, model):
     z = random_codes(model, 30)
     with browser.new_page() as tab:
-        drawn = evaluate(tab, DECODE, [export.portable(model), z.tolist()])
+        drawn = evaluate(tab, RUN_NETWORK, [network.portable(model.decoder, model.sizes[::-1]), z.tolist()])
     wanted = metrics.decode(model, z).reshape(len(z), -1)
     assert drawn.shape == wanted.shape and np.abs(drawn - wanted).max() <= 2 / 255
     assert wanted.std(axis=0).max() > 0.05, "images that differ"
+
+
+@each_architecture
+def test_any_architecture_has_the_same_codes_as_pytorch(browser, model):
+    images = np.random.default_rng(0).random((30, model.sizes[0], model.sizes[0])).astype(np.float32)
+    with browser.new_page() as tab:
+        inputs = images.reshape(len(images), -1).tolist()
+        codes = evaluate(tab, RUN_NETWORK, [network.portable(model.encoder, model.sizes), inputs])
+    wanted = metrics.encode(model, images)
+    assert codes.shape == wanted.shape and wanted.std(axis=0).min() > 0
+    light = network.run(network.round_to_float16(network.fold(model.encoder)), images)
+    assert np.abs(codes - light).max() <= 1e-4 * np.abs(wanted).max(), "the same numbers, in the same precision"
+    assert np.abs(codes - wanted).max() <= 0.01 * wanted.std(), "as half precision allows"
+
+
+def test_a_layer_that_the_browser_does_not_know_is_refused():
+    with pytest.raises(TypeError, match="ReLU"):
+        network.portable(torch.nn.Sequential(torch.nn.ReLU()), [8])
 
 
 def test_gelu_and_half_precision_are_exact_enough(browser):
@@ -207,7 +231,8 @@ def trained(smoke_build):
     """What the instrument should show: the model, all training codes, and the codes of the map's images."""
     dataset = data.load(RUN.config)
     codes = metrics.codes(RUN, dataset)
-    return SimpleNamespace(model=RUN.model(), train=codes["train"], z=codes["test"])
+    fitted = own.fit_score(RUN, dataset)
+    return SimpleNamespace(model=RUN.model(), train=codes["train"], z=codes["test"], fitted=fitted)
 
 
 def drawn(tab, name="drawn") -> np.ndarray:
@@ -243,19 +268,22 @@ def test_on_a_phone_nothing_heavy_is_loaded_before_a_reader_comes_near(browser, 
     tab, asked = browser.new_page(viewport={"width": 360, "height": 640}), []
     tab.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[1]))
     tab.goto((smoke_build / "html" / "id" / "explore.html").as_uri(), wait_until="networkidle")
-    heavy = {"bokeh.min.js", "data.js", "decoder.js", "explore.js", "images.png"}
+    heavy = {"bokeh.min.js", "data.js", "network.js", "explore.js", "images.png"}
     assert tab.evaluate("document.getElementById('explore').getBoundingClientRect().top") > 1240
     assert not heavy & set(asked) and tab.locator(".explore-why").is_hidden()
     tab.locator("#explore").scroll_into_view_if_needed()
     tab.locator("#explore-map:not([aria-busy])").wait_for()
-    assert heavy <= set(asked)
+    assert heavy <= set(asked) and "encoder.js" not in asked
+    tab.locator("#explore-own").scroll_into_view_if_needed()
+    tab.locator("#explore-own:not([aria-busy])").wait_for()
+    assert {"encoder.js", "score.js", "picture.js", "own.js"} <= set(asked)
     tab.close()
 
 
 def test_the_page_draws_the_codes_of_the_test_images_and_codes_far_out_like_pytorch(tab, trained):
     far = export.sample(trained.train, 100, distance=3, seed=0)
     z = np.concatenate([trained.z[:300], far])
-    script = "(codes) => codes.map((z) => Array.from(makeDecoder(exploreData.decoder)(Float32Array.from(z))))"
+    script = "(codes) => codes.map((z) => Array.from(makeNetwork(exploreData.decoder)(Float32Array.from(z))))"
     images = np.array(tab.evaluate(script, z.tolist())).reshape(len(z), RUN.config.image_size, -1)
     assert np.abs(images - metrics.decode(trained.model, z)).max() <= 2 / 255
 
@@ -355,9 +383,128 @@ def test_the_keyboard_passes_from_the_map_to_its_buttons_and_paper_gets_the_reas
     tab.emulate_media(media="screen")
 
 
+# --- a reader's own picture ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawing(tab):
+    """The page at "Your own picture", with a clear grid."""
+    tab.locator("#explore-own").scroll_into_view_if_needed()
+    tab.locator("#explore-own:not([aria-busy])").wait_for()
+    tab.click("#explore-clear")
+    return tab
+
+
+def held_against_pytorch(tab, trained) -> np.ndarray:
+    """The drawing's pixels in [0, 1], of which code, reconstruction, neighbours and score are what Python makes."""
+    x = drawn(tab, "own-x").round(8)
+    told = tab.evaluate("(x) => { const seen = own.look(x); return [Array.from(seen.z), seen.score]; }", bytes_of(x))
+    (z,) = metrics.encode(trained.model, x[None].astype(np.float32))
+    assert np.abs(np.array(told[0]) - z).max() <= 0.005 * trained.train.std()
+    x_hat = metrics.decode(trained.model, z[None])
+    assert_same(drawn(tab, "own-x-hat"), x_hat[0])
+    assert float(tab.inner_text("#explore-own-mse").split()[-1]) == pytest.approx(np.square(x_hat - x).mean(), abs=2e-4)
+    score = own.score(trained.fitted, z[None], np.square(x_hat - x))[0]
+    assert told[1] == pytest.approx(score, abs=0.02) == float(tab.get_attribute("#explore-own", "data-score"))
+    strange = score > own.threshold(trained.fitted)
+    assert ("not find it strange" not in tab.inner_text("#explore-own-verdict")) == strange
+    near = [int(c.get_attribute("data-image")) for c in tab.locator("#explore-own-near canvas").all()]
+    distances = np.linalg.norm(trained.z - z, axis=1)
+    np.testing.assert_allclose(distances[near], np.sort(distances)[:5], atol=0.02)
+    return x
+
+
+def bytes_of(x) -> list[int]:
+    return (255 * x).round().astype(int).ravel().tolist()
+
+
+def test_a_stroke_of_the_mouse_is_drawn_and_all_that_the_model_makes_of_it_is_pytorchs(drawing, trained):
+    box = drawing.locator("#explore-own-x").bounding_box()
+    side = RUN.config.image_size
+    assert held_against_pytorch(drawing, trained).max() == 0
+    drawing.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    drawing.mouse.down()
+    drawing.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"])
+    drawing.mouse.up()
+    x = held_against_pytorch(drawing, trained)
+    assert (x[side // 2, side // 4 : 3 * side // 4] > 0.5).all() and (x[: side // 3] == 0).all()
+    drawing.click("#explore-eraser")
+    drawing.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    assert held_against_pytorch(drawing, trained)[side // 2, side // 2] < 0.5
+    drawing.click("#explore-pen")
+    drawing.click("#explore-undo")
+    assert (drawn(drawing, "own-x").round(8) == x).all()
+    drawing.click("#explore-swap")
+    assert (held_against_pytorch(drawing, trained) == (1 - x).round(8)).all()
+
+
+def test_the_keyboard_draws_erases_and_takes_back(drawing, trained):
+    drawing.focus("#explore-grid")
+    for key in ("ArrowUp", "Space", "Shift+ArrowRight", "Shift+ArrowRight"):
+        drawing.keyboard.press(key)
+    x, middle = held_against_pytorch(drawing, trained), RUN.config.image_size // 2
+    assert (x[middle - 1, middle : middle + 3] > 0.5).all()
+    drawing.wait_for_function("document.getElementById('explore-status').textContent.includes('100% ink')")
+    drawing.keyboard.press("Delete")
+    assert drawn(drawing, "own-x")[middle - 1, middle + 2] < 0.5
+    drawing.keyboard.press("Control+z")
+    assert (drawn(drawing, "own-x").round(8) == x).all()
+
+
+def test_a_finger_draws(browser, drawing):
+    box = drawing.locator("#explore-own-x").bounding_box()
+    at = {"clientX": box["x"] + box["width"] / 2, "clientY": box["y"] + box["height"] / 2}
+    touch = {"bubbles": True, "pointerType": "touch", "pointerId": 1, "isPrimary": True, **at}
+    drawing.evaluate("() => (document.getElementById('explore-grid').setPointerCapture = () => {})")
+    for kind in ("pointerdown", "pointerup"):
+        drawing.dispatch_event("#explore-grid", kind, touch)
+    assert drawn(drawing, "own-x").max() > 0.5
+    assert drawing.evaluate("getComputedStyle(document.getElementById('explore-grid')).touchAction") == "none"
+
+
+def test_a_test_image_to_begin_from_is_the_datasets(drawing, trained):
+    button = drawing.locator("#explore-examples button").nth(2)
+    button.click()
+    row = int(button.locator("canvas").get_attribute("data-image"))
+    image = data.load(RUN.config).test_images[row, 0].numpy()
+    assert (255 * held_against_pytorch(drawing, trained)).round().astype(np.uint8).tolist() == image.tolist()
+
+
+def test_a_picture_file_is_read_and_what_is_none_is_named_in_the_pages_language(opened, trained):
+    file = BytesIO()
+    Image.fromarray(np.tile(np.arange(0, 250, 2, dtype=np.uint8), (90, 1))).save(file, "PNG")
+    svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='window.ran = 1'><script>window.ran = 1</script></svg>"
+    for lang, told in (("en", "an SVG holds instructions"), ("id", "SVG berisi perintah")):
+        tab = opened(lang)
+        tab.locator("#explore-own").scroll_into_view_if_needed()
+        tab.locator("#explore-own:not([aria-busy])").wait_for()
+        tab.click("#explore-clear")
+        asked = len(tab.asked)
+        tab.set_input_files("#explore-file", {"name": "a.png", "mimeType": "image/png", "buffer": file.getvalue()})
+        tab.wait_for_function("document.getElementById('explore-status').textContent.startsWith('a.png')")
+        before = drawn(tab, "own-x")
+        assert np.ptp(before) > 0.5
+        tab.evaluate(
+            """(text) => {
+                const held = new DataTransfer();
+                held.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], "dropped.png"));
+                const options = { dataTransfer: held, bubbles: true, cancelable: true };
+                document.getElementById("explore-grid").dispatchEvent(new DragEvent("drop", options));
+            }""",
+            base64.b64encode(file.getvalue()[:-60]).decode(),
+        )
+        tab.wait_for_function("document.getElementById('explore-own-note').textContent.startsWith('dropped.png')")
+        tab.set_input_files("#explore-file", {"name": "b.svg", "mimeType": "image/svg+xml", "buffer": svg})
+        tab.wait_for_function("document.getElementById('explore-own-note').textContent.startsWith('b.svg')")
+        assert told in tab.inner_text("#explore-own-note") and (drawn(tab, "own-x") == before).all()
+        assert tab.evaluate("window.ran") is None and tab.asked[asked:] == [] and tab.errors == []
+
+
 @pytest.mark.parametrize("lang", ["id", "en"])
 def test_it_is_open_to_everyone(opened, lang):
     tab = opened(lang)
+    tab.locator("#explore-own").scroll_into_view_if_needed()
+    tab.locator("#explore-own:not([aria-busy])").wait_for()
     for theme in ("light", "dark"):
         tab.evaluate("(theme) => (document.documentElement.dataset.theme = theme)", theme)
         found = Axe().run(tab, context=".explore").response["violations"]

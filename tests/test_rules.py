@@ -74,7 +74,9 @@ KNOWS_NOTHING_OF = {
     "report.citations": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
     "report.claims": {"torch", "numpy"} | DRAWING | NOTEBOOK_TOOLS,
     "report.page": {"torch"},
+    "explore.network": FILES | DRAWING | NOTEBOOK_TOOLS,
     "explore.export": DRAWING | NOTEBOOK_TOOLS,
+    "explore.own": DRAWING | NOTEBOOK_TOOLS,
 }
 PLOTS_KNOW_NOTHING_OF = FILES | NOTEBOOK_TOOLS | {"torch", "scipy", "sklearn", "skimage"}
 MEASURES_KNOW_NOTHING_OF = FILES - {"io"} | DRAWING | NOTEBOOK_TOOLS  # a codec writes into memory
@@ -121,7 +123,7 @@ def test_imports_run_one_way():
     assert set(CORE) - {"__init__"} <= set(ORDER), "each module has its place in the order"
     assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(CORE)
     assert {name for name in MODULES if name.startswith("report.")} - {"report.__init__"} == set(REPORT)
-    order = [*ORDER, *REPORT, "explore.export"]
+    order = [*ORDER, *REPORT, "explore.network", "explore.export", "explore.own"]
     for name, tree in MODULES.items():
         ours = {i.removeprefix("cae_lib.") for i in imported(tree)} & set(order)
         above = set(order[: order.index(name)]) if name in order else set()

@@ -1,4 +1,4 @@
-/* The page `explore`: what its map, pad, sliders and buttons do. decoder.js computes the images, Bokeh draws the map.
+/* The page `explore`: what its map, pad, sliders and buttons do. network.js computes the images, Bokeh draws the map.
 
    All state is in `state`; whatever changes it calls `redraw`, which decodes one code in the next frame. */
 "use strict";
@@ -11,11 +11,11 @@ function startExplore(told, words) {
 
   // --- what the run has exported ------------------------------------------------------------------------------
 
-  const decode = makeDecoder(told.decoder);
-  const side = told.decoder.sizes.at(-1);
-  const dimensions = told.decoder.latent;
+  const decode = makeNetwork(told.decoder);
+  const side = told.side;
   const labels = told.labels;
   const [codes, points, errors] = [told.codes, told.points, told.errors].map(unpack);
+  const dimensions = codes.length / labels.length;
   const normal = { mean: unpack(told.normal.mean), axes: unpack(told.normal.axes), spread: unpack(told.normal.spread) };
   const variance = normal.spread.reduce((sum, s) => sum + s * s, 0);
   const [usual, edge] = told.usual; // half, and 95 %, of real codes have another one as near as that
@@ -25,8 +25,10 @@ function startExplore(told, words) {
   const nameOf = (i) => words.classes[labels[i]];
   const place = (i) => ({ x: points[2 * i], y: points[2 * i + 1] });
 
-  const number = (value, digits) =>
-    value.toLocaleString(words.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+  const formats = {}; // by their digits: making one takes longer than a layer of the model
+  const formatOf = (digits) =>
+    new Intl.NumberFormat(words.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const number = (value, digits) => (formats[digits] ??= formatOf(digits)).format(value).replace("-", "−");
   const percent = (share) => fill(words.percent, number(100 * share, 0));
   const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
   function fill(text, ...values) {
@@ -121,14 +123,22 @@ function startExplore(told, words) {
   }
 
   /** Pixels between 0 and 1 as ink on paper, like every figure of the report. */
-  function paint(canvas, pixels) {
+  function paint(canvas, pixels, colour = inked) {
     const context = sized(canvas);
     const image = context.createImageData(side, side);
-    pixels.forEach((ink, k) => {
-      const grey = 255 * (1 - ink);
-      image.data.set([grey, grey, grey, 255], 4 * k);
+    pixels.forEach((value, k) => {
+      const [r, g, b] = colour(value);
+      image.data[4 * k] = r;
+      image.data[4 * k + 1] = g;
+      image.data[4 * k + 2] = b;
+      image.data[4 * k + 3] = 255;
     });
     context.putImageData(image, 0, 0);
+  }
+
+  function inked(ink) {
+    const grey = 255 * (1 - ink);
+    return [grey, grey, grey];
   }
 
   /** The original of image i, once the sheet of all of them is here. */
@@ -143,7 +153,8 @@ function startExplore(told, words) {
   let speaking;
   function announce(text) {
     clearTimeout(speaking);
-    speaking = setTimeout(() => (el("status").textContent = text), 300); // the last of many key presses
+    const speak = () => (el("status").textContent = typeof text === "function" ? text() : text);
+    speaking = setTimeout(speak, 300); // the last of many key presses
   }
 
   // --- the image looked at ------------------------------------------------------------------------------------
@@ -472,7 +483,8 @@ function startExplore(told, words) {
   listenToPad();
   listenToChance();
   reset();
-  return drawMap();
+  drawMap();
+  return { side, codes, labels, decode, nameOf, codeOf, distance: apart, number, percent, fill, paint, copy, element, announce };
 }
 
-startExplore(exploreData, JSON.parse(document.getElementById("explore-words").textContent));
+globalThis.exploreTools = startExplore(exploreData, JSON.parse(document.getElementById("explore-words").textContent));

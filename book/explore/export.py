@@ -1,32 +1,26 @@
-"""What the page in the reader's browser is given: the decoder without BatchNorm, a map of test images, their codes.
+"""What the page in the reader's browser is given: the decoder, a map of test images, their codes.
 
 `export` makes two files of it: a script that sets one global, because a page that was opened from a file may load
 scripts but read nothing, and the images as one picture.
 """
 
-import base64
 import io
-import itertools
 import json
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from bokeh.core.properties import value
 from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, PanTool, Range1d, WheelZoomTool
 from bokeh.plotting import figure
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor, nn
 
 from cae_lib import metrics
 from cae_lib.data import Dataset
 from cae_lib.files import write_atomic
-from cae_lib.model import KERNEL, PADDING, STRIDE, ConvAutoencoder
 from cae_lib.run import Run
+from explore.network import base64_of, portable
 from report.plots.style import CLASS_COLOURS, INK, PAPER
 
 COLUMNS = 50  # of images in the picture
@@ -34,60 +28,6 @@ MARKERS = (
     *("circle", "square", "triangle", "inverted_triangle", "diamond"),
     *("hex", "star", "plus", "square_pin", "triangle_pin"),
 )
-
-
-# --- the decoder ---------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def fold(decoder: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
-    """The decoder's affine maps alone, weight and bias of each: every BatchNorm has gone into the map before it.
-
-    After training it is affine too, y = γ (x − μ) / √(σ² + ε) + β, with one factor and one shift per channel.
-    """
-    maps = []
-    for layer in decoder:
-        if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
-            bias = torch.zeros(1) if layer.bias is None else layer.bias
-            maps.append((layer.weight.detach(), bias.detach()))
-        elif isinstance(layer, nn.BatchNorm2d):
-            weight, bias = maps.pop()
-            scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)  # (C,)
-            shift = layer.bias - layer.running_mean * scale
-            # of the outputs: linear (out, in), transposed convolution (in, out, k, k)
-            axis = {2: 0, 4: 1}[weight.dim()]
-            each = weight.shape[axis] // len(scale)  # outputs of one channel
-            scale, shift = (values.repeat_interleave(each) for values in (scale, shift))
-            maps.append((weight * scale.view(-1, *[1] * (weight.dim() - 1 - axis)), bias * scale + shift))
-    return maps
-
-
-def round_to_float16(maps: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """Maps as `fold` gives them, each number rounded to half precision (16 bits): as they arrive in the browser."""
-    return [tuple(part.half().float() for part in pair) for pair in maps]
-
-
-@torch.inference_mode()
-def decode(maps: list[tuple[Tensor, Tensor]], z: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Images (N, n, n) of codes z (N, latent_dim) by folded maps; `sizes` are the maps' widths, from small to large.
-
-    What book/explore/decoder.js does, step by step.
-    """
-    (weight, bias), *rest = maps
-    x = F.linear(torch.as_tensor(z, dtype=torch.float32), weight, bias).unflatten(1, (-1, sizes[0], sizes[0]))
-    for (weight, bias), (n, m) in zip(rest, itertools.pairwise(sizes), strict=True):
-        extra = m - ((n - 1) * STRIDE - 2 * PADDING + KERNEL)
-        x = F.conv_transpose2d(F.gelu(x), weight, bias, STRIDE, PADDING, extra)
-    return torch.sigmoid(x)[:, 0].numpy()
-
-
-def portable(model: ConvAutoencoder) -> dict:
-    """The decoder as book/explore/decoder.js takes it: its sizes from small to large, and all weights in one text."""
-    sizes, maps = model.sizes[::-1], fold(model.decoder)
-    channels = [len(maps[0][1]) // sizes[0] ** 2, *(len(bias) for _, bias in maps[1:])]
-    shape = dict(sizes=sizes, channels=channels, latent=maps[0][0].shape[1])
-    numbers = np.concatenate([part.numpy().ravel() for pair in maps for part in pair])
-    return shape | dict(kernel=KERNEL, stride=STRIDE, padding=PADDING, weights=base64_float16(numbers))
 
 
 # --- codes and map -------------------------------------------------------------------------------------------
@@ -179,12 +119,13 @@ def export(run: Run, dataset: Dataset, points: np.ndarray) -> dict[str, bytes]:
     mean, axes, spread = gaussian(z["train"])
     places = points / np.abs(points).max()
     told = dict(
-        decoder=portable(model),
-        codes=base64_float16(codes),
-        points=base64_float16(places),
+        side=model.sizes[0],
+        decoder=portable(model.decoder, model.sizes[::-1]),
+        codes=base64_of(codes, "<f2"),
+        points=base64_of(places, "<f2"),
         labels=labels.tolist(),
-        errors=base64_float16(errors),
-        normal=dict(mean=base64_float16(mean), axes=base64_float16(axes), spread=base64_float16(spread)),
+        errors=base64_of(errors, "<f2"),
+        normal=dict(mean=base64_of(mean, "<f2"), axes=base64_of(axes, "<f2"), spread=base64_of(spread, "<f2")),
         usual=np.percentile(nearest_other(codes), (50, 95)).round(4).tolist(),
         middles=middles(points, labels),
         map=bokeh_map(places, labels),
@@ -192,11 +133,6 @@ def export(run: Run, dataset: Dataset, points: np.ndarray) -> dict[str, bytes]:
     )
     script = f"globalThis.exploreData = {json.dumps(told, separators=(',', ':'))};\n"
     return {"data.js": script.encode(), "images.png": contact_sheet(images)}
-
-
-def base64_float16(values: np.ndarray) -> str:
-    """Numbers as base64 text of little-endian half precision, which decoder.js reads."""
-    return base64.b64encode(values.astype("<f2").tobytes()).decode()
 
 
 def contact_sheet(images: np.ndarray) -> bytes:

@@ -58,8 +58,8 @@ def as_typed(name: str) -> str:
 
 def live(report: dict) -> str:
     """book/templates/NAME.html, which puts what runs in the browser on a page, in the words of the edition."""
-    template = (BOOK / "templates" / f"{report['name']}.html").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True).from_string(template)
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(BOOK / "templates"), autoescape=True)
+    page = templates.get_template(f"{report['name']}.html")
     return page.render(lang=report["lang"], classes=report["classes"], _=translator(report["lang"]))
 
 

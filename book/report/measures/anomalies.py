@@ -1,5 +1,7 @@
 """How unlike the training images an image is, and how well that tells anomalies from normal images (chapter 06)."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.covariance import LedoitWolf
@@ -46,21 +48,38 @@ def anomaly_scores(train, validation, query, k=5):
     from the mean code. `neighbours`: mean distance to the k nearest training codes. `combined`: mean of the logarithms
     of neighbours and of the relative error, each standardised on the validation images.
     """
-    codes = as_rows("train", train[0]).astype(np.float64)
-    covariance = LedoitWolf().fit(codes)
-    root = np.linalg.cholesky(covariance.precision_)  # distances between z @ root are Mahalanobis distances
-    usual = train[1].mean(axis=0)  # (H, W)
-    usual = np.maximum(usual + np.median(usual), 1e-12)  # a pixel that is always black must not decide alone
-
-    def logarithms(z, errors):  # (2, N)
-        parts = neighbour_distance(codes @ root, z @ root, k), (errors / usual).mean(axis=(1, 2))
-        return np.log(np.maximum(parts, 1e-12))
-
-    known, parts = logarithms(*validation), logarithms(*query)
-    z_scores = (parts - known.mean(axis=1, keepdims=True)) / known.std(axis=1, keepdims=True)
-    away = np.linalg.norm((query[0] - covariance.location_) @ root, axis=1)
+    known = fit_reference(*train)
+    codes = known.whiten(train[0])
+    held, parts = (known.logarithms(*pair, codes, k) for pair in (validation, query))
+    z_scores = (parts - held.mean(axis=1, keepdims=True)) / held.std(axis=1, keepdims=True)
+    away = np.linalg.norm(known.whiten(query[0]), axis=1)
     scores = {"reconstruction": query[1].mean(axis=(1, 2)), "neighbours": np.exp(parts[0]), "mahalanobis": away}
     return scores | {"combined": z_scores.mean(axis=0)}
+
+
+class Reference(NamedTuple):
+    """The units in which `anomaly_scores` measures: what is usual among the training images."""
+
+    mean: np.ndarray  # (D,), the codes'
+    root: np.ndarray  # (D, D): distances between codes @ root are Mahalanobis distances
+    usual: np.ndarray  # (H, W), the squared error
+
+    def whiten(self, z) -> np.ndarray:
+        """Codes (N, D) around zero, in units of the training codes' covariance."""
+        return (np.asarray(z, dtype=np.float64) - self.mean) @ self.root
+
+    def logarithms(self, z, errors, codes, k=5) -> np.ndarray:
+        """The two parts of the combined score (2, N) of codes and squared errors, neighbours among whitened `codes`."""
+        parts = neighbour_distance(codes, self.whiten(z), k), (errors / self.usual).mean(axis=(1, 2))
+        return np.log(np.maximum(parts, 1e-12))
+
+
+def fit_reference(z, errors) -> Reference:
+    """The reference of the training images' codes (N, D) and squared errors (N, H, W)."""
+    covariance = LedoitWolf().fit(as_rows("train", z).astype(np.float64))
+    usual = errors.mean(axis=0)  # (H, W)
+    usual = np.maximum(usual + np.median(usual), 1e-12)  # a pixel that is always black must not decide alone
+    return Reference(covariance.location_, np.linalg.cholesky(covariance.precision_), usual)
 
 
 def auroc(normal, anomalous):

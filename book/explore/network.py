@@ -1,0 +1,92 @@
+"""The model's two halves as the browser runs them: without BatchNorm, in half precision, a list of layers.
+
+book/explore/network.js reads what `portable` writes and computes what these modules compute.
+"""
+
+import base64
+import copy
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Affine = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+
+
+@torch.inference_mode()
+def fold(part: nn.Sequential) -> nn.Sequential:
+    """The same function without BatchNorm: each has gone into the affine layer before it, which gets a bias.
+
+    After training it is affine too, y = γ (x − μ) / √(σ² + ε) + β, with one factor and one shift per channel.
+    """
+    layers = []
+    for layer in map(copy.deepcopy, part):
+        if isinstance(layer, nn.BatchNorm2d):
+            affine = next(known for known in reversed(layers) if isinstance(known, Affine))
+            scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)  # (C,)
+            shift = layer.bias - layer.running_mean * scale
+            axis = 1 if isinstance(affine, nn.ConvTranspose2d) else 0  # of the weight's outputs
+            each = affine.weight.shape[axis] // len(scale)  # outputs of one channel: many, of a linear layer
+            scale, shift = (values.repeat_interleave(each) for values in (scale, shift))
+            bias = torch.zeros_like(shift) if affine.bias is None else affine.bias
+            affine.bias = nn.Parameter(bias * scale + shift, requires_grad=False)
+            broadcast = [1] * affine.weight.dim()
+            broadcast[axis] = -1
+            affine.weight = nn.Parameter(affine.weight * scale.view(broadcast), requires_grad=False)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers).eval()
+
+
+def round_to_float16(part: nn.Sequential) -> nn.Sequential:
+    """The same layers, each number rounded to half precision (16 bits): as they arrive in the browser."""
+    return copy.deepcopy(part).half().float()
+
+
+@torch.inference_mode()
+def run(part: nn.Sequential, values: np.ndarray) -> np.ndarray:
+    """What a half makes of values (N, ...), as the browser does: codes (N, D) of images (N, n, n), or the reverse."""
+    x = torch.as_tensor(values, dtype=torch.float32)
+    outputs = part(x[:, None] if x.dim() == 3 else x)
+    return (outputs[:, 0] if outputs.dim() == 4 else outputs).numpy()
+
+
+def portable(part: nn.Sequential, sizes: list[int]) -> dict:
+    """A half of the model as network.js takes it: folded layers in order, and all weights in one text.
+
+    `sizes` are the images' widths in the order of the half, e.g. [28, 14, 7] of the encoder.
+    """
+    layers, numbers, widths = [], [], iter(sizes)
+    n = next(widths)
+    for layer in fold(part):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            kind, m = ("conv" if isinstance(layer, nn.Conv2d) else "deconv"), next(widths)
+            told = dict(kind=kind, inputs=layer.in_channels, outputs=layer.out_channels, n=n, m=m)
+            sides = zip(("kernel", "stride", "padding"), (layer.kernel_size, layer.stride, layer.padding), strict=True)
+            layers.append(told | {name: side for name, (side, _) in sides})
+            n = m
+        elif isinstance(layer, nn.Linear):
+            layers.append(dict(kind="linear", inputs=layer.in_features, outputs=layer.out_features))
+        elif isinstance(layer, nn.GELU | nn.Sigmoid):
+            layers.append(dict(kind=type(layer).__name__.lower()))
+        elif not isinstance(layer, nn.Flatten | nn.Unflatten):  # an image of C channels is flat in the browser
+            raise TypeError(f"network.js has no {type(layer).__name__}")
+        if isinstance(layer, Affine):
+            numbers += [layer.weight, layer.bias]
+    return dict(layers=layers, weights=base64_of(_flat(numbers), "<f2"))
+
+
+def _flat(parts: Iterable[Tensor]) -> np.ndarray:
+    return np.concatenate([part.detach().numpy().ravel() for part in parts])
+
+
+def count_weights(part: nn.Sequential) -> int:
+    """Of a folded half."""
+    return sum(math.prod(weights.shape) for weights in part.parameters())
+
+
+def base64_of(values: np.ndarray, dtype: str) -> str:
+    """Numbers as base64 text of little-endian half precision, "<f2", or of bytes, "u1" or "i1"."""
+    return base64.b64encode(values.astype(dtype).tobytes()).decode()
