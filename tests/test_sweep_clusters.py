@@ -405,7 +405,7 @@ def test_two_sweeps_and_papermill_side_by_side_on_one_cluster(clone, workers_by_
     _, address = workers_by_ssh("-d", clone, "127.0.0.1", "localhost")
     drivers = [driver("--scheduler", address, name=name) for name in ("s", "t")]
     by_hand = "runs/by-hand-{}"
-    words = f"{sys.executable} -m papermill notebooks/work.ipynb {by_hand}.ipynb -k python3 -p run {by_hand}"
+    words = f"{sys.executable} -m papermill notebooks/work.ipynb {by_hand}.ipynb -k python3 -l python -p run {by_hand}"
     for number in "12":
         (clone / "runs" / f"by-hand-{number}").mkdir()
     argv = ["xargs", "-P", "2", "-I", "{}", "sh", "-c", f"{words} -p latent_dim 4 -p seed {{}}"]
