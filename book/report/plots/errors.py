@@ -26,7 +26,7 @@ def plot_class_errors(mse, names, lang, label="mse", least=0):
             axes.text(
                 values[order[-1]], height[-1] + 0.45, f" {word(key, lang)} ", color=colour, ha=side, weight="bold"
             )
-        axes.set_yticks(height, [names[i] for i in order], fontsize=8 if many else None)
+        axes.set_yticks(height, [names[i] for i in order], fontsize=9 if many else None)
         axes.set(xlabel=word(label, lang), xlim=(least, None), ylim=(-0.6, len(order) + 0.1))
         localise(axes.xaxis, lang)
     return figure

@@ -87,8 +87,7 @@ def plot_retrieval(query, found, labels, names, lang, first="query"):
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, **frame))
                 x, y = j * across + side + n / 2, i * down + n + 0.5
                 name = names[c].replace(" ", "\n")
-                size = 9 * min(1, 10 / max(map(len, name.split("\n"))))  # the cell has room for ten letters
-                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=size, linespacing=0.9)
+                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
         axes.text(side + n / 2, -2, word(first, lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
             axes.text((start + near.shape[1] / 2) * across, -2, title, ha="center", va="bottom", weight="bold")

@@ -20,9 +20,9 @@ def plot_maps(maps, labels, names, lang, axis_names, rows=1):
     """
     columns, many = len(maps) // rows, len(names) > len(CLASS_COLOURS)
     tags = [str(i) for i in range(len(names))] if many and max(map(len, names)) > 3 else names
-    room = (0.05 + 0.02 * max(map(len, tags)), 0.055) if many else (0.2, 0.07)  # of a name, in a map of two columns
-    keys = max(1, int(WIDTH / (0.6 + 0.085 * max(map(len, names)))))  # columns of the legend
-    below = 0.3 + 0.19 * -(-len(names) // keys) if many else 0
+    room = (0.05 + 0.025 * max(map(len, tags)), 0.065) if many else (0.2, 0.07)  # of a name, in a map of two columns
+    keys = max(1, int(WIDTH / (0.6 + 0.095 * max(map(len, names)))))  # columns of the legend
+    below = 0.3 + 0.2 * -(-len(names) // keys) if many else 0
     looks = [class_look(label) for label in range(len(names))]
     with canvas(rows * (0.3 + WIDTH / max(columns, 2)) + below, rows, columns) as (figure, panels):
         for i, (axes, (title, points)) in enumerate(zip(np.ravel(panels), maps.items(), strict=True)):
@@ -44,14 +44,14 @@ def plot_maps(maps, labels, names, lang, axis_names, rows=1):
                     continue
                 taken.append((free or spots)[0])
                 frame = dict(boxstyle="round,pad=0.2", facecolor=PAPER, edgecolor=looks[c][0], alpha=0.85)
-                axes.text(*taken[-1], tags[c], ha="center", va="center", fontsize=8 if many else 9, bbox=frame)
+                axes.text(*taken[-1], tags[c], ha="center", va="center", fontsize=9, bbox=frame)
             axes.set(title=title, xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
             axes.set(**dict(zip(("xlabel", "ylabel"), axis_names.get(title, ()), strict=False)))
         if many:
             told = [name if tag == name else f"{tag}  {name}" for tag, name in zip(tags, names, strict=True)]
             dots = [Line2D([], [], color=colour, marker=mark, linestyle="", markersize=5) for colour, mark in looks]
-            figure.legend(dots, told, loc="outside lower center", ncols=keys, fontsize=8, handletextpad=0.1)
+            figure.legend(dots, told, loc="outside lower center", ncols=keys, fontsize=9, handletextpad=0.1)
     return figure
 
 

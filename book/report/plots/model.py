@@ -11,17 +11,16 @@ from report.words import word
 def plot_class_counts(counts, names, lang):
     """Images of each class; `counts` maps a split's term to (classes,) numbers. The line is an equal share."""
     many = len(names) > 12
-    size = 7 if many else 9
     with canvas(0.8 + 0.19 * len(names) if many else 3.4, 1, len(counts), sharey=True) as (figure, panels):
         for axes, (split, count), colour in zip(panels, counts.items(), (BLUE, ORANGE), strict=True):
             axes.barh(names, count, color=colour, height=0.75)
             for place, k in enumerate(count):
-                axes.text(count.max() / 50, place, number(k, lang), color="white", va="center", fontsize=size)
+                axes.text(count.max() / 50, place, number(k, lang), color="white", va="center", fontsize=9)
             axes.axvline(count.mean(), color=INK, linestyle=":", linewidth=1.2)
             axes.set_title(word(split, lang))
             axes.set_xlabel(word("count", lang))
             axes.grid(False)
-            axes.tick_params(axis="y", labelsize=8 if many else None)
+            axes.tick_params(axis="y", labelsize=9 if many else None)
             axes.margins(y=0.01 if many else None)
             localise(axes.xaxis, lang)
         axes.invert_yaxis()
