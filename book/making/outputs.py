@@ -38,7 +38,7 @@ ROOT = BOOK.parent
 SWEEP = "10_sweep"  # the chapter that each sweep is told with
 # What takes how long, in seconds, where nothing is known yet: measured on the full report, two cores and no GPU. What a
 # chapter computes for the first language is there for the next one, which takes no longer than a light one.
-USUAL = {"training": 1200, "edition": 45, "pdf": 60, "short": 15, "docx": 10}
+USUAL = {"training": 1200, "edition": 45, "pdf": 60, "short": 15, "word": 10}
 LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
 HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
 HEAVY |= {"07_feature_learning": 115, "08_denoising": 270, "09_robustness": 70}
@@ -310,17 +310,15 @@ def claims_digest(run: Path) -> str:
 
 def pdfs(report: Report, langs: tuple[str, ...]) -> list[Task]:
     """The full report of each language, and the short one."""
-    full = [printed(report, lang, f"PDF {lang}", "pdf", report.pdf(lang), "pdf") for lang in langs]
-    return full + [
-        printed(report, lang, f"short PDF {lang}", "short", report.short_pdf(lang), "short") for lang in langs
-    ]
+    full = [printed(report, lang, f"PDF {lang}", "pdf", report.pdf(lang)) for lang in langs]
+    return full + [printed(report, lang, f"short PDF {lang}", "short", report.short_pdf(lang)) for lang in langs]
 
 
 def docxs(report: Report, langs: tuple[str, ...]) -> list[Task]:
-    return [printed(report, lang, f"Word file {lang}", "word", report.docx(lang), "docx") for lang in langs]
+    return [printed(report, lang, f"Word file {lang}", "word", report.docx(lang)) for lang in langs]
 
 
-def printed(report: Report, lang: str, name: str, module: str, path: Path, usual: str) -> Task:
+def printed(report: Report, lang: str, name: str, module: str, path: Path) -> Task:
     """A file that a module of book/paper makes of an edition."""
 
     def made_from() -> Digests:
@@ -349,4 +347,4 @@ def printed(report: Report, lang: str, name: str, module: str, path: Path, usual
         if done.returncode or done.stderr:
             raise BookError(done.stderr.strip() or f"{name}: ends with code {done.returncode}")
 
-    return Task(name, made_from, recorded, make, USUAL[usual], (f"edition {lang}",))
+    return Task(name, made_from, recorded, make, USUAL[module], (f"edition {lang}",))

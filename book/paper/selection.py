@@ -131,10 +131,8 @@ def written(source: Path) -> tuple[list[str], list[str], str]:
     if source.suffix != ".ipynb":
         return HEADING.findall(CODE.sub(blank, source.read_text(encoding="utf-8"))), [], ""
     cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
-    prose, code = (
-        "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == kind)
-        for kind in ("markdown", "code")
-    )
+    kinds = ([cell for cell in cells if cell["cell_type"] == kind] for kind in ("markdown", "code"))
+    prose, code = ("\n".join("".join(cell["source"]) for cell in some) for some in kinds)
     return HEADING.findall(prose), [f"{KINDS[kind]}-{name}" for kind, name in SHOWN.findall(code)], code
 
 
@@ -163,7 +161,7 @@ def plain(heading: str) -> str:
 def select(article, part: Part) -> None:
     """Leave of a built page what `part` takes; `BookError` for a name that the page does not have."""
     headings = [plain(title_of(section)) for section in article.find_all("section")]
-    items = [name for piece in article.find_all(True) for name in items_of(piece)]
+    items = list(dict.fromkeys(name for piece in article.find_all(True) for name in items_of(piece)))
     for name in part.names:
         if plain(name) not in (items if ITEM.fullmatch(name) else headings):
             raise BookError(unknown(PATH, part, name, f"the page {part.page}", headings, items))
@@ -195,5 +193,5 @@ def title_of(section) -> str:
 def items_of(element) -> list[str]:
     """The names by which short.yml knows an element: a figure's, a table's or a verdict's."""
     if element.name in ("figure", "table"):
-        return [element["id"]] if ITEM.fullmatch(element.get("id", "")) else []
-    return [name for name in element.get("class", []) if name.startswith("claim-")]
+        return [plain(element["id"])] if ITEM.fullmatch(element.get("id", "")) else []
+    return [plain(name) for name in element.get("class", []) if name.startswith("claim-")]

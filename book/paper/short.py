@@ -72,9 +72,7 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], short: Short, made
     heading.name = "h1"
     abstract.insert(0, heading.extract())
     abstract.append(note := soup.new_tag("p", attrs={"class": "short-note"}))
-    note.string = tr(
-        "This is the short version of the report: what it mentions but does not contain is in the full one."
-    )
+    note.string = tr("This is the short version: what it mentions but does not contain is in the full report.")
 
     parts = (abstract, body)
     ids = {element["id"] for element in body.find_all(id=True)}

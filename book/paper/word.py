@@ -43,7 +43,7 @@ PAGE = {"page_width": Cm(21), "page_height": Cm(29.7), "left_margin": Cm(4)}
 PAGE |= dict.fromkeys(("right_margin", "top_margin", "bottom_margin"), Cm(3))
 LINE = 14  # cm between the margins
 VERDICTS = {"holds": ("single", 6, "✓"), "fails": ("double", 6, "✗"), "undecided": ("dashed", 12, "~")}  # border, mark
-COVER = {"kind": (13, False), "title": (22, True), "label": (11, False), "author": (12, True), "university": (12, True)}
+COVER = {"kind": (13, False), "title": (20, True), "label": (11, False), "author": (12, True), "university": (12, True)}
 PROPERTY = "madefrom"
 MARKER = "[contents]"  # stands where the contents go
 COUNTED = 7000  # the list by which headings are numbered; pandoc's own count from 990
@@ -189,7 +189,7 @@ def reference(lang: str):
     paragraph(style(word, "Bibliography"), after=5, hanging=1, line=1.15)
     paragraph(style(word, "Note", size=10, italic=True), before=12, after=0)
     for name, (size, bold) in {**COVER, "line": (12, False)}.items():
-        for ending, before in (("", 0), (" first", 60)):
+        for ending, before in (("", 0), (" first", 90)):
             made = style(word, f"Cover {name}{ending}", size=size, bold=bold)
             paragraph(made, before=before, after=6, line=1.15)
             made.paragraph_format.alignment = WD_ALIGN_PARAGRAPH.CENTER
@@ -217,7 +217,9 @@ def reference(lang: str):
     paragraph(style(word, "Table Text", size=9.5), before=1, after=1, line=1)
     rules = "".join(f'<w:{side} w:val="single" w:sz="8" w:color="000000"/>' for side in ("top", "bottom"))
     borders = parse_xml(f"<w:tblBorders {nsdecls('w')}>{rules}</w:tblBorders>")
-    word.styles["Table"].element.find(qn("w:tblPr")).find(qn("w:tblInd")).addnext(borders)
+    table = word.styles["Table"].element
+    table.find(qn("w:tblPr")).find(qn("w:tblInd")).addnext(borders)
+    table.find(qn("w:tblStylePr")).insert(0, parse_xml(f"<w:rPr {nsdecls('w')}><w:b/></w:rPr>"))
     code = word.styles["Verbatim Char"].font
     code.name, code.size = MONO, Pt(9.5)
     link = word.styles["Hyperlink"].font
@@ -446,10 +448,8 @@ def finish_table(word, table) -> None:
 
 def width_of(cell) -> float:
     """What a cell's text needs on one line, in centimetres: about, and rather more."""
-    letters = sum(
-        len(r.text) * (1.2 if r.style.name == "Verbatim Char" else 1) for p in cell.paragraphs for r in p.runs
-    )
-    return 0.18 * letters + 0.5
+    written = [run for found in cell.paragraphs for run in found.runs]
+    return 0.5 + 0.18 * sum(len(run.text) * (1.2 if run.style.name == "Verbatim Char" else 1) for run in written)
 
 
 def finish_verdicts(word) -> None:

@@ -8,19 +8,8 @@ from pathlib import Path
 from cae_lib.files import FileError, comment_behind, read_yaml
 from stage.sources import BookError, languages
 
-FIELDS = (
-    "title",
-    "course",
-    "logo",
-    "lecturer",
-    "author",
-    "student_number",
-    "class",
-    "programme",
-    "faculty",
-    "university",
-)
-FIELDS += ("academic_year", "year")
+FIELDS = ("title", "course", "logo", "lecturer", "author", "student_number", "class", "programme", "faculty")
+FIELDS += ("university", "academic_year", "year")
 LOGO_SIZE = 5_000_000  # bytes
 # The texts of a line like `author: {id: Ani, S.T., en: Ani, B.Eng.}`: a comma ends one only before a language.
 LINE = re.compile(r"^(\w+:[ \t]+\{)([^{}\n]*)(\}[ \t]*)$", re.MULTILINE)
