@@ -41,6 +41,7 @@ from stage.sources import BOOK, BookError, languages
 SERIF, MONO = "Times New Roman", "Courier New"  # every Word has them; LibreOffice has letters of the same widths
 PAGE = {"page_width": Cm(21), "page_height": Cm(29.7), "left_margin": Cm(4)}
 PAGE |= dict.fromkeys(("right_margin", "top_margin", "bottom_margin"), Cm(3))
+PAGE |= {"header_distance": Cm(1.5), "footer_distance": Cm(1.5), "gutter": Cm(0)}
 LINE = 14  # cm between the margins
 VERDICTS = {"holds": ("single", 6, "✓"), "fails": ("double", 6, "✗"), "undecided": ("dashed", 12, "~")}  # border, mark
 COVER = {"kind": (13, False), "title": (20, True), "label": (11, False), "author": (12, True), "university": (12, True)}
