@@ -10,7 +10,6 @@ sections with their page numbers, numbered headings, the contents, counted capti
 import argparse
 import base64
 import copy
-import json
 import re
 import subprocess
 import sys
@@ -75,7 +74,7 @@ def write_docx(document: BeautifulSoup, edition: Path, out: Path, made_from: str
         reference(lang).save(template)
         author = document.find("meta", attrs={"name": "author"})
         markup = for_pandoc(document, edition, Path(folder))
-        options = ["--reference-doc", str(template), "--metadata", f"{PROPERTY}:{json.dumps(made_from)}"]
+        options = ["--reference-doc", str(template), "--metadata", f"{PROPERTY}:{made_from}"]
         pypandoc.convert_text(str(markup), "docx", format="html", outputfile=str(draft), extra_args=options)
         word = Document(str(draft))
         finish(word, document, lang)
@@ -190,7 +189,7 @@ def reference(lang: str):
     paragraph(style(word, "Bibliography"), after=5, hanging=1, line=1.15)
     paragraph(style(word, "Note", size=10, italic=True), before=12, after=0)
     for name, (size, bold) in {**COVER, "line": (12, False)}.items():
-        for ending, before in (("", 0), (" first", 90)):
+        for ending, before in (("", 0), (" first", 48)):
             made = style(word, f"Cover {name}{ending}", size=size, bold=bold)
             paragraph(made, before=before, after=6, line=1.15)
             made.paragraph_format.alignment = WD_ALIGN_PARAGRAPH.CENTER
@@ -344,7 +343,7 @@ def bookmark(found, name: str, number: int) -> None:
 
 def write_contents(marker, entries: list[tuple[str, str, str, str]], title: str):
     """The contents as a field with an entry for each heading (level, number, title, bookmark) in place of `marker`;
-    returns its last paragraph. Word fills in the pages when it opens the file.
+    returns the paragraph behind it. Word fills in the pages when it opens the file.
     """
     marker.clear()
     marker.style = "TOC Heading"
@@ -362,7 +361,9 @@ def write_contents(marker, entries: list[tuple[str, str, str, str]], title: str)
     for run in (separate, code, begin):
         lines[0].pPr.addnext(run)
     lines[-1].append(end)
-    return lines[-1]
+    behind = OxmlElement("w:p")  # LibreOffice loses the page numbers of a section that ends within the field
+    lines[-1].addnext(behind)
+    return behind
 
 
 def runs(text: str, bold: bool = False) -> list:
