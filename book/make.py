@@ -6,6 +6,7 @@ What people write is checked first, then what is stale is made, two things at a 
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from cae_lib import subject
@@ -33,7 +34,7 @@ STOPPED = 130  # exit code
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf", "serve"), help="what is made")
+    parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf", "docx", "serve"), help="what is made")
     parser.add_argument("--profile", default="full", help="NAME of notebooks/params/NAME.yml (full)")
     parser.add_argument("--langs", help="the editions, such as: id en (all)")
     parser.add_argument("--build", default="_build", help="the folder for what is made (%(default)s)")
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--base-url", default="", help="where the book will be read, for search engines: https://…")
     parser.add_argument("--repo-url", default="", help="where the notebooks lie: https://github.com/… (CITATION.cff's)")
     parser.add_argument("--sweeps", help="the sweeps that get a page (all that have finished under this profile)")
-    parser.add_argument("--edition", default="", help="of the PDFs, those of these languages alone")
+    parser.add_argument("--edition", default="", help="of the PDFs and Word files, those of these languages alone")
     parser.add_argument("--port", default="8000", help="where `serve` shows the book (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="make nothing: say what is stale, and why")
     options = parser.parse_args(argv)
@@ -99,8 +100,14 @@ def check(report: Report) -> None:
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)
         for name in known:
-            notebook = outputs.source_of(lang, name)
-            check_cells(notebook) if notebook.is_file() else check_prose(BOOK / lang / f"{name}.md", known)
+            source = page_source(lang, name)
+            check_cells(source) if source.suffix == ".ipynb" else check_prose(source, known)
+
+
+def page_source(lang: str, page: str) -> Path:
+    """The file that a page is written in."""
+    notebook = outputs.source_of(lang, page)
+    return notebook if notebook.is_file() else BOOK / lang / f"{page}.md"
 
 
 def check_names(dataset: str) -> None:
@@ -126,6 +133,11 @@ def alone(folder: Path):
 
 def make(report: Report, verb: str, only: list[str]) -> None:
     """Make what `verb` needs, what is stale of it."""
+    if verb in ("pdf", "docx"):
+        from paper.selection import check_short
+
+        for lang in only or report.langs:
+            check_short(lang, partial(page_source, lang))
     if verb == "pdf":
         from paper.fonts import check_characters, check_pango
 
@@ -143,7 +155,8 @@ def needed(report: Report, verb: str, only: list[str]) -> list[Task]:
     """All that `verb` needs, what comes first first."""
     found = [outputs.training(report), *outputs.notebooks(report)]
     found += outputs.editions(report) if verb != "notebooks" else []
-    return found + (outputs.pdfs(report, only or report.langs) if verb == "pdf" else [])
+    printed = {"pdf": outputs.pdfs, "docx": outputs.docxs}.get(verb)
+    return found + (printed(report, only or report.langs) if printed else [])
 
 
 def plan(report: Report, verb: str, only: list[str]) -> int:
@@ -162,8 +175,13 @@ def close(report: Report, verb: str) -> None:
     elif verb == "pdf":
         from pypdf import PdfReader
 
-        for path in (path for path in map(report.pdf, report.langs) if path.is_file()):
+        paths = [*map(report.pdf, report.langs), *map(report.short_pdf, report.langs)]
+        for path in (path for path in paths if path.is_file()):
             print(f"{len(PdfReader(path).pages):4} pages, {path.stat().st_size / 1e6:.1f} MB  {path.resolve()}")
+    elif verb == "docx":
+        for path in (path for path in map(report.docx, report.langs) if path.is_file()):
+            print(f"{path.stat().st_size / 1e6:.1f} MB  {path.resolve()}")
+        print("Word asks whether to update the fields: say yes, and the contents have their pages")
     elif verb == "report":
         metrics = read_json(report.run / "metrics.json")
         for key, name, digits in HEADLINES:

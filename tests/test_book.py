@@ -75,8 +75,10 @@ def notebook(lang="id", name="x"):
             tags=["hide-input"],
         ),
         code("t", markdown("table", "| a | b |\n|:---|---:|\n| x | 0,5 |", name=f"tab-{name}", caption="Errors.")),
-        code("v", markdown("verdict", "", holds=True, title="Holds: it falls", body="Measured: **1**.")),
-        code("w", markdown("verdict", "", holds=False, title="Does not hold: it rises", body="Measured: **0**.")),
+        code("v", markdown("verdict", "", key="f", holds=True, title="Holds: it falls", body="Measured: **1**.")),
+        code(
+            "w", markdown("verdict", "", key="r", holds=False, title="Does not hold: it rises", body="Measured: **0**.")
+        ),
     ]
     python = {"name": "python", "pygments_lexer": "ipython3"}
     return new_notebook(cells=cells, metadata={"papermill": {"duration": 1.25}, "language_info": python})
@@ -192,8 +194,8 @@ def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
 
 @pytest.mark.parametrize(("holds", "look"), [(True, "holds"), (False, "fails"), (None, "undecided")])
 def test_verdicts_have_three_looks(tmp_path, holds, look):
-    shown = myst.myst(markdown("verdict", "", holds=holds, title="T", body="B"), tmp_path)
-    assert f":class: verdict verdict-{look}" in shown
+    shown = myst.myst(markdown("verdict", "", key="steady_loss", holds=holds, title="T", body="B"), tmp_path)
+    assert f":class: verdict verdict-{look} claim-steady_loss" in shown
 
 
 def test_what_runs_in_the_browser_speaks_the_editions_language_and_its_files_lie_beside_the_page(tmp_path):

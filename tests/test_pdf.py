@@ -23,6 +23,7 @@ from tests.conftest import MAKE, outside_make
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
 NAMES = {"id": "laporan-id.pdf", "en": "report-en.pdf"}
+SHORT = {"id": "laporan-ringkas-id.pdf", "en": "short-report-en.pdf"}
 FRONT = {
     "id": ["Daftar isi", "Daftar gambar", "Daftar tabel"],
     "en": ["Table of contents", "List of figures", "List of tables"],
@@ -124,13 +125,33 @@ def test_some_chapters_become_a_tagged_pdf_that_says_what_it_was_made_from(smoke
 @pytest.mark.parametrize("lang", LANGS)
 def test_make_pdf_says_what_it_made_and_makes_no_pdf_again(printed, lang):
     assert make("pdf", *SMOKE).returncode == 0
-    before = {name: (printed / name).stat().st_mtime_ns for name in NAMES.values()}
+    names = [*NAMES.values(), *SHORT.values()]
+    before = {name: (printed / name).stat().st_mtime_ns for name in names}
     done = make("pdf", *SMOKE)
     assert done.returncode == 0 and {name: (printed / name).stat().st_mtime_ns for name in before} == before
     assert "begun" not in done.stdout
-    line, pages = done.stdout.splitlines()[LANGS.index(lang) - 2], len(reader(printed / NAMES[lang]).pages)
-    assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{NAMES[lang]}", line), "what it made and where"
-    assert done.stdout.count(" pages, ") == 2, "but said"
+    for line, name in zip(done.stdout.splitlines()[-4:], names, strict=True):
+        pages = len(reader(printed / name).pages)
+        assert re.fullmatch(rf" *{pages} pages, \d+\.\d MB  /.*/pdf/{name}", line), "what it made and where"
+    assert done.stdout.count(" pages, ") == 4, "but said"
+
+
+@each_printed
+def test_the_short_report_has_10_to_15_pages_the_parts_of_a_lab_report_and_the_works_that_it_cites(printed, lang):
+    found = reader(printed / SHORT[lang])
+    assert 10 <= len(found.pages) <= 15 and found.trailer["/Root"]["/Lang"] == lang
+    words = {
+        "id": ["Pendahuluan", "Metode", "Hasil", "Refleksi", "Kesimpulan", "Daftar pustaka"],
+        "en": ["Introduction", "Method", "Results", "Reflection", "Conclusion", "Bibliography"],
+    }[lang]
+    chapters = [entry["/Title"] for entry in found.outline if not isinstance(entry, list)]
+    assert [title.lstrip("1234567890 ") for title in chapters][2:] == words, "behind abstract and contents"
+    assert [title.split()[0] for title in chapters][2:-1] == ["1", "2", "3", "4", "5"]
+    whole = " ".join(page.extract_text() for page in found.pages)
+    label = {"id": "Gambar", "en": "Figure"}[lang]
+    numbers = [int(number) for number in re.findall(rf"{label} (\d+)", whole)]
+    assert sorted(set(numbers)) == list(range(1, max(numbers) + 1)) and max(numbers) >= 4
+    assert "Kingma, Diederik" in whole and "Arthur, David" not in whole, "in the full one"
 
 
 @each_printed
@@ -304,7 +325,7 @@ def test_no_text_runs_into_the_margins(printed, lang):
 
 # --- the cover's file ----------------------------------------------------------------------------------------
 
-COVER = {field: "x" for field in cover.FIELDS}
+COVER = {field: "x" for field in cover.FIELDS} | {"logo": ""}
 
 
 def read(tmp_path, text=None, lang="id", **changes):
@@ -348,10 +369,15 @@ def test_the_cover_keeps_what_was_typed(tmp_path):
     text = yaml.safe_dump(COVER | {"faculty": both}).replace("student_number: x", "student_number: 00123")
     assert read(tmp_path, text)["student_number"] == "00123"
     assert [read(tmp_path, text, lang)["faculty"] for lang in LANGS] == list(both.values())
-    page = pdf.cover_page(read(tmp_path, author="A & B", year="", title=""), "Own <title>", "", str)
+    page = pdf.cover_page(
+        read(tmp_path, author="A & B", year="", title="", **{"class": "TI-3A"}), "Own <title>", "", str
+    )
     soup = BeautifulSoup(page, "html.parser")
     assert soup.select_one(".author").text == "A & B" and soup.select_one(".title").text == "Own <title>"
-    assert not soup.select(".year, .placeholder, .note") and soup.select_one(".university")
+    assert not soup.select(".year, .placeholder, .note, .logo") and soup.select_one(".university")
+    assert (
+        soup.select_one(".class").text == "Class TI-3A" and soup.select_one(".academic_year").text == "Academic year x"
+    )
     page = BeautifulSoup(pdf.cover_page(read(tmp_path, author="[Nama]"), "", "", str), "html.parser")
     assert page.select_one(".placeholder").text == "[Nama]"
 
@@ -382,7 +408,42 @@ def test_texts_with_signs_stay_whole_and_a_comment_has_a_line_of_its_own(tmp_pat
 def test_the_shipped_cover_is_placeholders_in_both_languages():
     for lang in LANGS:
         values = cover.read_cover(ROOT / "book" / "cover.yml", lang)
-        assert values.pop("title") == "" and all(map(cover.is_placeholder, values.values()))
+        assert values.pop("title") == values.pop("logo") == "" and all(map(cover.is_placeholder, values.values()))
+
+
+def picture(path: Path, kind: str, **options) -> Path:
+    Image.new("RGB", (60, 40), "navy").save(path, kind, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("logo.png", None, "there is no"),
+        ("logo.png", b"<svg></svg>", "cannot be read as a picture"),
+        ("logo.gif", "GIF", "a picture of type GIF"),
+        ("logo.bmp", b"BM" + bytes(6_000_000), "with 6.0 MB"),
+        ("../logo.png", "PNG", "lies elsewhere"),
+    ],
+)
+def test_a_logo_that_cannot_be_shown_is_one_message(tmp_path, name, content, said):
+    folder = tmp_path / "book"
+    folder.mkdir()
+    if isinstance(content, str):
+        picture(folder / name, content)
+    elif content:
+        (folder / name).write_bytes(content)
+    with pytest.raises(sources.BookError) as caught:
+        read(folder, logo=name)
+    message = str(caught.value)
+    assert said in message and message.startswith(f"cover.yml: logo: found '{name}'") and "PNG or JPEG" in message
+    assert "\n" not in message
+
+
+def test_the_logo_stands_on_the_cover(tmp_path):
+    picture(tmp_path / "logo of us.jpg", "JPEG")
+    page = BeautifulSoup(pdf.cover_page(read(tmp_path, logo="logo of us.jpg"), "", "", str), "html.parser")
+    assert page.img["src"] == (tmp_path / "logo of us.jpg").resolve().as_uri() and page.img["alt"] == "Logo"
 
 
 # --- pictures and lists --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Everything that the report is made of, and from what: the training, the notebooks, the editions, the PDFs.
+"""Everything that the report is made of, and from what: the training, the notebooks, the editions, PDFs, Word files.
 
 An output says what it was made from: a run in `.trained`, an executed notebook in its metadata, an edition in `.made`,
-a PDF in its properties.
+a PDF or Word file in its properties.
 """
 
 import itertools
@@ -29,6 +29,7 @@ from making.digests import (
 from making.tasks import Digests, Task
 from report import claims
 from stage import findings
+from stage.cover import read_cover
 from stage.history import claims_age, started
 from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
@@ -37,7 +38,7 @@ ROOT = BOOK.parent
 SWEEP = "10_sweep"  # the chapter that each sweep is told with
 # What takes how long, in seconds, where nothing is known yet: measured on the full report, two cores and no GPU. What a
 # chapter computes for the first language is there for the next one, which takes no longer than a light one.
-USUAL = {"training": 1200, "edition": 45, "pdf": 60}
+USUAL = {"training": 1200, "edition": 45, "pdf": 60, "short": 15, "word": 10}
 LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
 HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
 HEAVY |= {"07_feature_learning": 115, "08_denoising": 270, "09_robustness": 70}
@@ -106,6 +107,13 @@ class Report:
 
     def pdf(self, lang: str) -> Path:
         return self.folder / "pdf" / f"{report_name(lang)}-{lang}.pdf"
+
+    def short_pdf(self, lang: str) -> Path:
+        return self.folder / "pdf" / f"{report_name(lang, short=True)}-{lang}.pdf"
+
+    def docx(self, lang: str) -> Path:
+        """The short report as a Word file."""
+        return self.folder / "docx" / f"{report_name(lang)}-{lang}.docx"
 
 
 def source_of(lang: str, page: str) -> Path:
@@ -301,30 +309,42 @@ def claims_digest(run: Path) -> str:
 
 
 def pdfs(report: Report, langs: tuple[str, ...]) -> list[Task]:
-    return [pdf(report, lang) for lang in langs]
+    """The full report of each language, and the short one."""
+    full = [printed(report, lang, f"PDF {lang}", "pdf", report.pdf(lang)) for lang in langs]
+    return full + [printed(report, lang, f"short PDF {lang}", "short", report.short_pdf(lang)) for lang in langs]
 
 
-def pdf(report: Report, lang: str) -> Task:
-    path = report.pdf(lang)
+def docxs(report: Report, langs: tuple[str, ...]) -> list[Task]:
+    return [printed(report, lang, f"Word file {lang}", "word", report.docx(lang)) for lang in langs]
+
+
+def printed(report: Report, lang: str, name: str, module: str, path: Path) -> Task:
+    """A file that a module of book/paper makes of an edition."""
 
     def made_from() -> Digests:
         files = sorted((BOOK / "paper").glob("*.*"))
+        logo = read_cover(BOOK / "cover.yml", lang)["logo"]
+        chosen = [BOOK / "short.yml"] if module != "pdf" else []
         return {
             "edition": digest(read_json(report.edition(lang) / ".made").get("made_from")),
-            "print": digest(*files, BOOK / "cover.yml"),
+            "print": digest(*files, BOOK / "cover.yml", *([Path(logo)] if logo else []), *chosen),
         }
 
     def recorded() -> Digests:
         if not path.is_file():
             return {}
+        if path.suffix == ".docx":
+            from making.digests import docx_property
+
+            return json.loads(docx_property(path, "madefrom") or "{}")
         from pypdf import PdfReader
 
         return json.loads((PdfReader(path).metadata or {}).get("/madefrom", "{}"))
 
     def make(digests: Digests) -> None:
         argv = ["--lang", lang, "--html", str(report.edition(lang)), "--made-from", json.dumps(digests), str(path)]
-        done = run_code("import sys; from paper.pdf import main; main(sys.argv[1:])", *argv)
+        done = run_code(f"import sys; from paper.{module} import main; main(sys.argv[1:])", *argv)
         if done.returncode or done.stderr:
-            raise BookError(done.stderr.strip() or f"pdf: ends with code {done.returncode}")
+            raise BookError(done.stderr.strip() or f"{name}: ends with code {done.returncode}")
 
-    return Task(f"PDF {lang}", made_from, recorded, make, USUAL["pdf"], (f"edition {lang}",))
+    return Task(name, made_from, recorded, make, USUAL[module], (f"edition {lang}",))

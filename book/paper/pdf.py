@@ -11,6 +11,7 @@ import html
 import itertools
 import re
 import sys
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -64,12 +65,15 @@ def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
         return f'<p class="{look}">{label}{html.escape(text)}</p>'
 
     title = html.escape(cover["title"] or own_title)
-    author = line("author") + line("student_number", tr("Student number"))
+    author = line("author") + line("student_number", tr("Student number")) + line("class", tr("Class"))
+    logo = f'<p><img class="logo" alt="{tr("Logo")}" src="{Path(cover["logo"]).as_uri()}"></p>' if cover["logo"] else ""
+    places = (line(key) for key in ("programme", "faculty", "university"))
     blocks = [
         f'<p class="kind">{tr("Lab report")}</p><p class="title">{title}</p>{line("course")}',
+        logo,
         f'<p class="label">{tr("Submitted by")}</p>{author}' if author else "",
         f'<p class="label">{tr("Lecturer")}</p>{line("lecturer")}' if cover["lecturer"] else "",
-        "".join(line(key) for key in ("programme", "faculty", "university", "year")),
+        "".join((*places, line("academic_year", tr("Academic year")), line("year"))),
     ]
     note = f'<p class="note">{note}</p>' if note else ""
     return f'<section class="cover">{note}{"".join(f"<div>{block}</div>" for block in blocks if block)}</section>'
@@ -92,23 +96,30 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "
             contents += [outline(heading) for heading in chapters[-1].select("h1, h2")]
         else:
             contents.append(f'<li class="part">{html.escape(listed.get_text())}</li>')
+    nav = f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>'
+    figures, tables = (
+        captions(chapters, tr(title), selector)
+        for title, selector in (("List of figures", "figure figcaption"), ("List of tables", "table > caption"))
+    )
+    return bound(first, lang, cover, made_from, nav, figures, tables, *map(str, chapters))
+
+
+def bound(first: BeautifulSoup, lang: str, cover: dict[str, str], made_from: str, *parts: str) -> BeautifulSoup:
+    """The cover and what follows it as one document; `first` is the edition's first page, which knows its title."""
     own_title = first.select_one(".logo__title").get_text(strip=True)
     note = first.select_one(".run-note p")
     author = "" if is_placeholder(cover["author"]) else cover["author"]
-    parts = (
+    whole = (
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">',
         f"<title>{html.escape(cover['title'] or own_title)}</title>",
         f'<meta name="author" content="{html.escape(author)}">' if author else "",
         f'<meta name="madefrom" content="{html.escape(made_from)}">',
         "</head><body>",
-        cover_page(cover, own_title, note.decode_contents() if note else "", tr),
-        f'<nav class="front"><h1>{tr("Table of contents")}</h1><ol>{"".join(contents)}</ol></nav>',
-        captions(chapters, tr("List of figures"), "figure figcaption"),
-        captions(chapters, tr("List of tables"), "table > caption"),
-        *map(str, chapters),
+        cover_page(cover, own_title, note.decode_contents() if note else "", translator(lang)),
+        *parts,
         "</body></html>",
     )
-    return BeautifulSoup("".join(parts), "html.parser")
+    return BeautifulSoup("".join(whole), "html.parser")
 
 
 def read_page(edition: Path, name: str) -> BeautifulSoup:
@@ -146,6 +157,17 @@ def captions(chapters: list, title: str, selector: str) -> str:
 
 def print_page(page: BeautifulSoup, name: str, numbers: dict[str, str], edition: Path, tr):
     """A page's text for paper: nothing to click, formulas drawn, headings numbered, links inside the document."""
+    chapter = take_page(page, name)
+    chapter["class"] = "chapter"
+    for link in chapter.select("a[href]"):
+        mend_link(link, name, numbers, tr)
+    number_headings(chapter, numbers[name], page, tr("Chapter %s"))
+    typeset(chapter, page, edition)
+    return chapter
+
+
+def take_page(page: BeautifulSoup, name: str):
+    """A page's text without what is for the screen; its ids begin with the page's name, which is its own id."""
     chapter = page.select_one("article.bd-article > section")
     for gone in chapter.select(
         ".headerlink, details.hide, .screen-only, .toctree-wrapper, script, style, link, button"
@@ -156,34 +178,37 @@ def print_page(page: BeautifulSoup, name: str, numbers: dict[str, str], edition:
             cell.decompose()
     for element in chapter.find_all(id=True):
         element["id"] = f"{name}--{element['id']}"
-    chapter["class"], chapter["id"] = "chapter", name
-    for table in chapter.select("table"):
-        if len(table.select("tr")) <= paging.SHORT_TABLE:
-            table["class"] = [*table.get("class", []), "unsplit"]
-    for cell in chapter.select("td"):
-        if len(cell.get_text(strip=True)) <= BRIEF:
-            cell["class"] = [*cell.get("class", []), "brief"]
-    for announcing in chapter.find_all("p", string=None):
-        if announcing.get_text().rstrip().endswith(":"):
-            announcing["class"] = [*announcing.get("class", []), "announces"]
-    for link in chapter.select("a[href]"):
-        mend_link(link, name, numbers, edition, tr)
-    for formula in chapter.select("math"):
-        draw_formula(formula, page)
-    for image in chapter.select("img:not(.formula)"):
-        print_image(image, edition)
-    for code in chapter.select("pre"):
-        hang_lines(code, page)
-    number_headings(chapter, numbers[name], page, tr)
-    for text in chapter.find_all(string=re.compile(r"\S\s+$")):  # Pango 1.50 breaks a line at its first word where
-        if text.next_sibling and not text.find_parent("pre"):  # a text fits but for the space that it ends in
-            text.replace_with(text.rstrip(), space := page.new_tag("span"))
-            space.string = " "
+    chapter["id"] = name
     return chapter
 
 
-def number_headings(chapter, number: str, page: BeautifulSoup, tr) -> None:
-    """Chapters and sections get their numbers, and what contents (data-title) and bookmarks (data-label) show."""
+def typeset(part, page: BeautifulSoup, edition: Path) -> None:
+    """What WeasyPrint needs beyond print.css: formulas and pictures drawn, lines and cells that stay whole."""
+    for table in part.select("table"):
+        if len(table.select("tr")) <= paging.SHORT_TABLE:
+            table["class"] = [*table.get("class", []), "unsplit"]
+    for cell in part.select("td"):
+        if len(cell.get_text(strip=True)) <= BRIEF:
+            cell["class"] = [*cell.get("class", []), "brief"]
+    for announcing in part.find_all("p", string=None):
+        if announcing.get_text().rstrip().endswith(":"):
+            announcing["class"] = [*announcing.get("class", []), "announces"]
+    for formula in part.select("math"):
+        draw_formula(formula, page)
+    for image in part.select("img:not(.formula)"):
+        print_image(image, edition)
+    for code in part.select("pre"):
+        hang_lines(code, page)
+    for text in part.find_all(string=re.compile(r"\S\s+$")):  # Pango 1.50 breaks a line at its first word where
+        if text.next_sibling and not text.find_parent("pre"):  # a text fits but for the space that it ends in
+            text.replace_with(text.rstrip(), space := page.new_tag("span"))
+            space.string = " "
+
+
+def number_headings(chapter, number: str, page: BeautifulSoup, named: str) -> None:
+    """Chapters and sections get their numbers, and what contents (data-title) and bookmarks (data-label) show; `named`
+    is how a chapter's heading says its number: "Chapter %s".
+    """
     section = 0
     for heading in chapter.select("h1, h2, h3"):
         section += heading.name == "h2"
@@ -192,11 +217,11 @@ def number_headings(chapter, number: str, page: BeautifulSoup, tr) -> None:
         heading["data-label"] = f"{own} {heading['data-title']}".strip()
         if own:
             span = page.new_tag("span", attrs={"class": "number"})
-            span.string = tr("Chapter %s") % own if heading.name == "h1" else own
+            span.string = named % own if heading.name == "h1" else own
             heading.insert(0, span, " ")
 
 
-def mend_link(link, name: str, numbers: dict[str, str], edition: Path, tr) -> None:
+def mend_link(link, name: str, numbers: dict[str, str], tr) -> None:
     """A link to a page leads to its chapter and says the paper's page; one to a file beside the book is mere text."""
     address = urlsplit(link["href"])
     if address.scheme or address.netloc:
@@ -312,7 +337,8 @@ def write_pdf(document: BeautifulSoup, out: Path) -> None:
         laid_out = lay_out(document)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
-    laid_out.write_pdf(temporary, pdf_tags=True, finisher=finish, custom_metadata=True)
+    finisher = partial(finish, first=chapters[0]["id"])
+    laid_out.write_pdf(temporary, pdf_tags=True, finisher=finisher, custom_metadata=True)
     temporary.replace(out)
 
 
@@ -338,13 +364,13 @@ def alone(chapter, numbers: dict[str, int]) -> BeautifulSoup:
     return copy
 
 
-def finish(document, pdf) -> None:
-    """The viewer counts as the paper does: i, ii, … before the first chapter and 1, 2, … from it.
+def finish(document, pdf, first: str) -> None:
+    """The viewer counts as the paper does: i, ii, … before the chapter `first` and 1, 2, … from it.
 
     Title, author and language stand in an XMP packet too, where libraries and search engines look for them.
     """
-    first = next(i for i, page in enumerate(document.pages) if pages()[0] in page.anchors)
-    styles = [0, pydyf.Dictionary({"S": "/r"}), first, pydyf.Dictionary({"S": "/D"})]
+    begin = next(i for i, page in enumerate(document.pages) if first in page.anchors)
+    styles = [0, pydyf.Dictionary({"S": "/r"}), begin, pydyf.Dictionary({"S": "/D"})]
     pdf.catalog["PageLabels"] = pydyf.Dictionary({"Nums": pydyf.Array(styles)})
     document.metadata.include_in_pdf(pdf, variant="ua", version=None, conformance=None, compress=False)
 

@@ -190,7 +190,7 @@ class Page:
             low, high = (self.quantity(end, claim.digits, claim.unit) for end in interval)
             body += f" ({self._word('interval').format(low=low, high=high)})"
         body += f". {self._word('threshold')}: {self._word(claim.rule)} {limit}."
-        self._show("verdict", text=f"**{title}** {body}", holds=holds, title=title, body=body)
+        self._show("verdict", text=f"**{title}** {body}", key=key, holds=holds, title=title, body=body)
         self.verdicts.append(
             {"notebook": self.notebook, "key": key, "measured": float(value), "threshold": float(threshold)}
             | ({"low": float(interval[0]), "high": float(interval[1])} if interval else {})

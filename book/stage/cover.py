@@ -8,15 +8,17 @@ from pathlib import Path
 from cae_lib.files import FileError, comment_behind, read_yaml
 from stage.sources import BookError, languages
 
-FIELDS = ("title", "course", "lecturer", "author", "student_number", "programme", "faculty", "university", "year")
+FIELDS = ("title", "course", "logo", "lecturer", "author", "student_number", "class", "programme", "faculty")
+FIELDS += ("university", "academic_year", "year")
+LOGO_SIZE = 5_000_000  # bytes
 # The texts of a line like `author: {id: Ani, S.T., en: Ani, B.Eng.}`: a comma ends one only before a language.
 LINE = re.compile(r"^(\w+:[ \t]+\{)([^{}\n]*)(\}[ \t]*)$", re.MULTILINE)
 TEXT = re.compile(r"""\s*([a-z]{2}):\s+("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|.*?)\s*(?:,(?=\s*[a-z]{2}:\s)|$)""")
 
 
 def read_cover(path: Path, lang: str) -> dict[str, str]:
-    """The fields of the cover in one language, each a text; `BookError` names the file, the key, what was found and
-    what is allowed."""
+    """The fields of the cover in one language, each a text, the logo a path; `BookError` names the file, the key, what
+    was found and what is allowed."""
 
     def prepare(text: str) -> str:
         if comment := comment_behind(text):
@@ -43,7 +45,33 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
     if missing := [key for key in FIELDS if key not in found]:
         raise BookError(f"{path.name}: {missing[0]!r} is missing; leave its value empty where the cover shall lack it")
     known = languages()
-    return {key: cover_text(found[key], lang, known, f"{path.name}: {key}") for key in FIELDS}
+    texts = {key: cover_text(found[key], lang, known, f"{path.name}: {key}") for key in FIELDS}
+    return texts | {"logo": logo(path.parent, texts["logo"], f"{path.name}: logo")}
+
+
+def logo(folder: Path, name: str, where: str) -> str:
+    """The path of the logo, which PDF and Word can show; "" without one."""
+    allowed = f"allowed is a PNG or JPEG of at most {LOGO_SIZE // 10**6} MB in {folder}, such as logo.png, or nothing"
+    if not name:
+        return ""
+    file = folder / name
+    if not file.is_file():
+        raise BookError(f"{where}: found {name!r}, but there is no {file}; {allowed}")
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise BookError(f"{where}: found {name!r}, which lies elsewhere; {allowed}")
+    if (size := file.stat().st_size) > LOGO_SIZE:
+        raise BookError(f"{where}: found {name!r} with {size / 1e6:.1f} MB; {allowed}")
+    from PIL import Image  # which `make` without a logo does not need
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            kind = image.format
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise BookError(f"{where}: found {name!r}, which cannot be read as a picture; {allowed}") from None
+    if kind not in ("PNG", "JPEG", "MPO"):
+        raise BookError(f"{where}: found {name!r}, a picture of type {kind}; {allowed}")
+    return str(file.resolve())
 
 
 def quote_texts(line: re.Match) -> str:

@@ -35,7 +35,7 @@ def myst(output, figures: Path) -> str:
         options = {"name": report["name"], "align": "center"}
         return directive("table", text(one_line(report["caption"])), options, text(data["text/markdown"]))
     if report["kind"] == "verdict":
-        look = f"verdict verdict-{OUTCOMES[report['holds']]}"
+        look = f"verdict verdict-{OUTCOMES[report['holds']]} claim-{report['key']}"  # the last one for book/short.yml
         return directive("admonition", text(one_line(report["title"])), {"class": look}, text(report["body"]))
     if report["kind"] == "live":
         return directive("raw", "html", {}, live(report))

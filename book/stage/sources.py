@@ -74,9 +74,9 @@ def title(lang: str, run: dict) -> str:
     return translator(lang)(TITLE).format(dataset=say(words_of(run).name, lang))
 
 
-def report_name(lang: str) -> str:
-    """What a language calls a report, in a file's name: laporan."""
-    return translator(lang)("report")
+def report_name(lang: str, short: bool = False) -> str:
+    """What a language calls a report, in a file's name: laporan; the short one: laporan-ringkas."""
+    return translator(lang)("short-report" if short else "report")
 
 
 def web_address(url: str) -> str:
