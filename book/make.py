@@ -72,9 +72,10 @@ def main(argv: list[str] | None = None) -> int:
 def asked(options) -> Report:
     """What the options ask for; raises `UserError` for one that is not there."""
     known = sorted(path.stem for path in (ROOT / "notebooks" / "params").glob("*.yml"))
-    if options.profile not in known:
+    if options.profile not in (*known, "assignment"):
         raise UserError(
-            f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/)"
+            f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/), and "
+            f"assignment, once `make assignment` has made one"
         )
     langs = tuple(languages() if options.langs is None else options.langs.split())
     if not langs or not set(langs) <= set(languages()):
@@ -86,6 +87,10 @@ def asked(options) -> Report:
     sweeps = None if options.sweeps is None else tuple(options.sweeps.split())
     profile = Path("notebooks", "params", f"{options.profile}.yml")
     addresses = web_address(options.base_url), repository(options.repo_url)
+    if options.profile == "assignment":
+        from assignment.student import student_report
+
+        return student_report(langs, Path(options.build), options.jobs, addresses[0])
     return Report(profile, langs, Path(options.build), options.jobs, *addresses, sweeps)
 
 
@@ -99,8 +104,8 @@ def check(report: Report) -> None:
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)
         for name in known:
-            notebook = outputs.source_of(lang, name)
-            check_cells(notebook) if notebook.is_file() else check_prose(BOOK / lang / f"{name}.md", known)
+            notebook = report.source(lang, name)
+            check_cells(notebook) if notebook.is_file() else check_prose(report.prose(lang, name), known)
 
 
 def check_names(dataset: str) -> None:
@@ -169,8 +174,7 @@ def close(report: Report, verb: str) -> None:
         for key, name, digits in HEADLINES:
             if key in metrics:
                 print(f"  {name:<38} {metrics[key]:.{digits}f}")
-        verdicts = metrics.get("verdicts", [])
-        print(f"  {'claims that hold':<38} {sum(v['holds'] is True for v in verdicts)} of {len(verdicts)}")
+        print("\n".join(report.ending(metrics)))
         print(f"the run is in {report.run}, its figures in {report.run / 'metrics.json'}")
         print(f"the book is ready: {(report.folder / 'html' / 'index.html').resolve()}")
 

@@ -12,8 +12,8 @@ The design, which the modules keep to:
   no verb deletes it, `make clean` and `distclean` neither. Given again, `make assignment` adds what is missing and
   leaves what is there; another number or base is refused. What was written is read by cell id and nothing else is.
 - `claims.py`, three claims. Without all three no training begins. The run keeps a copy and, in provenance.json, its
-  SHA-256 (`Run.keep_claims`); begun.csv lists each training begun, also of runs that were deleted since. A claim that is
-  changed afterwards is judged all the same, and the build and the grader say what was changed.
+  SHA-256 (`Run.keep_claims`); begun.csv lists each training begun, also of runs that were deleted since. A claim
+  that is changed afterwards is judged all the same, and the build and the grader say what was changed.
 - `student.py`, the report. `make report PROFILE=assignment` executes notebooks that are derived anew, so nothing that
   was changed in the student's code has an effect, and sets the student's texts into the executed ones: writing makes
   no notebook run again. It ends with what is still empty and with NIM.zip, what is handed in.

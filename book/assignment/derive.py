@@ -120,7 +120,9 @@ def loaded(tree: ast.AST) -> set[str]:
 
 
 def is_tell(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "page.tell"
+    return (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "page.tell"
+    )
 
 
 def without(source: str, statements: list[ast.stmt]) -> str:

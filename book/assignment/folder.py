@@ -12,7 +12,7 @@ from assignment.variant import LATENT_DIMS, LEARNING_RATES, AssignmentError, che
 from cae_lib.files import FileError, read_yaml, write_atomic
 from making.digests import read_json
 from making.outputs import ROOT, Report
-from stage.sources import BOOK, languages
+from stage.sources import BOOK
 
 PLACE = Path("assignment")
 SHEETS = {"en": ("assignment-sheet.md", "rubric.md"), "id": ("lembar-tugas.md", "rubrik.md")}

@@ -16,7 +16,7 @@ KEPT = "kept"  # in place of a prompt: the sentence describes, it reads no resul
 @cache
 def read() -> dict:
     """The file: `readings` (chapter, cell id, prompt), `measures` and `texts`; texts map a language to its words."""
-    return read_yaml(PATH)
+    return read_yaml(PATH, typed=False)  # the id of a cell may look like a number
 
 
 def reading(chapter: str, cell: str) -> dict | str:
@@ -50,5 +50,5 @@ def measures() -> dict[str, dict]:
     }
     for key, said in read()["measures"].items():
         texts = {lang: words for lang, words in said.items() if lang not in ("digits", "unit")}
-        found[key] = {"texts": texts, "digits": said["digits"], "unit": said.get("unit", ""), "name": key}
+        found[key] = {"texts": texts, "digits": int(said["digits"]), "unit": said.get("unit", ""), "name": key}
     return found
