@@ -39,7 +39,7 @@ VERBS = {
     "test-all": "the tests and the slow ones",
     "lab": "open JupyterLab on the notebooks: notebooks/id, notebooks/en",
     "import": 'make a dataset and its profile of your own images: FROM=pictures NAME=mine (OPTIONS="--size 64")',
-    "assignment": "make a student's assignment of the report: NIM=20231234567 (BASE=full); PROFILE=assignment reports on it",
+    "assignment": "make a student's assignment: NIM=20231234567 (BASE=full); then make report PROFILE=assignment",
     "grade": "say in one table what hand-ins are, a folder of them or one: FOLDER=hand-ins (BASE=full)",
     "sync": "carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language",
     "pictures": "take the README's pictures from the executed notebooks",

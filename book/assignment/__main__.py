@@ -29,9 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.verb == "variant":
             print(" ".join(f"{name}={value}" for name, value in variant(options.nim).items()))
             return 0
-        os.chdir(
-            Path(__file__).resolve().parents[2]
-        )  # so that every path that is told counts from the project's folder
+        os.chdir(Path(__file__).resolve().parents[2])  # every path that is told counts from it
         return make(options) if options.verb == "make" else grade(options, here)
     except UserError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from assignment import prompts
 from assignment.variant import AssignmentError
-from cae_lib.files import FileError, project_path, read_yaml, write_atomic
+from cae_lib.files import project_path, read_yaml, write_atomic
 
 COUNT = 3
 KEYS = tuple(f"claim_{number}" for number in range(1, COUNT + 1))
@@ -120,17 +120,19 @@ def changes(then: Path, now: Path) -> list[str]:
     ]
 
 
-def since_training(run: Path, now: Path) -> list[str]:
-    """What is wrong with the age of the claims in the file `now`, a line each; [] for claims older than the run."""
+def unproven(run: Path) -> str:
+    """Why the run does not show which claims stood when its training began; "" where it does."""
     kept, facts = run / "claims.yml", read_record(run)
     if "claims_sha256" not in facts:
-        return ["the run has no record of claims: it was not begun by this assignment, or before they were written"]
+        return "the run has no record of claims: it was not begun by this assignment"
     if not kept.is_file() or sha256(kept) != facts["claims_sha256"]:
-        return ["the claims that the run kept are not those whose SHA-256 its record has"]
-    try:
-        return changes(kept, now)
-    except (AssignmentError, FileError) as error:
-        return [f"cannot be compared with those that the run kept: {error}"]
+        return "the claims that the run kept are not those whose SHA-256 its record has"
+    return ""
+
+
+def since_training(run: Path, now: Path) -> list[str]:
+    """What is wrong with the age of the claims in the file `now`, a line each; [] for claims older than the run."""
+    return [told] if (told := unproven(run)) else changes(run / "claims.yml", now)
 
 
 def sha256(path: Path) -> str:
@@ -138,7 +140,8 @@ def sha256(path: Path) -> str:
 
 
 def read_record(run: Path) -> dict:
-    from making.digests import read_json
+    """What the run's provenance.json says; {} where that is none, or no whole one."""
+    from making.digests import read_json  # not above: the notebook of chapter 01 needs no more than `keep`
 
     facts = read_json(run / "provenance.json")
     return facts if isinstance(facts, dict) else {}

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from assignment import prompts
-from making.digests import digest
 
 READING, PROMPT = "read-", "ask-"  # what the ids of these cells begin with
 KEEP_CLAIMS = """# before the training: the run keeps the three claims as they stand
@@ -39,7 +38,7 @@ def derive(source: Path, lang: str, values: dict) -> dict:
             heading = next((h[2] for h in re.finditer(r"^(#+) +(.+)$", cell["source"], re.MULTILINE)), heading)
             made.append(cell)
             continue
-        if "parameters" in tags(cell):
+        if is_parameters(cell):
             cell["source"] = with_values(cell["source"], values)
         elif cell["id"] in bare:
             elsewhere = set().union(*(loaded(ast.parse(text)) for name, text in sources.items() if name != cell["id"]))
@@ -64,12 +63,6 @@ def derive(source: Path, lang: str, values: dict) -> dict:
     return notebook | {"cells": made}
 
 
-def code_of(notebook: dict) -> str:
-    """SHA-256 of a notebook's code, which is the same in all languages but for the texts of words cells."""
-    cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "code" and not is_words(cell))
-    return digest([[cell["id"], "".join(cell["source"])] for cell in cells if "parameters" not in tags(cell)])
-
-
 # --- cells -----------------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +78,10 @@ def tags(cell: dict) -> list[str]:
 
 def is_words(cell: dict) -> bool:
     return "words" in tags(cell)
+
+
+def is_parameters(cell: dict) -> bool:
+    return "parameters" in tags(cell)
 
 
 def speaks(cell: dict) -> bool:

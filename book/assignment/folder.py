@@ -79,8 +79,8 @@ def make(nim: str | None, base: str, langs: tuple[str, ...], place: Path = PLACE
         known = read(place)
         if (known.nim, known.base) != (nim, base):
             raise AssignmentError(
-                f"{place}/ is the assignment of {known.nim} with BASE={known.base}, and what was written there is kept: "
-                f"asked is {nim} with BASE={base}; rename {place}/ first, or ask for that one"
+                f"{place}/ is the assignment of {known.nim} with BASE={known.base}, and what was written there is "
+                f"kept: asked is {nim} with BASE={base}; rename {place}/ first, or ask for that one"
             )
         langs = (*known.langs, *(lang for lang in langs if lang not in known.langs))
     elif place.is_dir() and any(place.iterdir()):

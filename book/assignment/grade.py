@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import safetensors.torch
 
-from assignment import claims, folder, handin, prompts
+from assignment import claims, derive, folder, handin, prompts
 from assignment.folder import Assignment
 from assignment.variant import AssignmentError, checked, variant
 from cae_lib import data, metrics
 from cae_lib.config import Config, ConfigError
-from cae_lib.files import UserError, write_atomic
+from cae_lib.files import UserError, read_yaml, write_atomic
 from cae_lib.model import ConvAutoencoder
 from cae_lib.run import code_sha256
 from cae_lib.training import CODE
@@ -77,7 +78,7 @@ def examine(found: Found, place: Path, base: str) -> None:
     own = who(found, place / "assignment", base)
     if own is None:
         return
-    record, config = read_json(run / "provenance.json"), read_config(found, run)
+    record, config = read_object(run / "provenance.json"), read_config(found, run)
     check_run(found, run, record, config)
     check_code(found, own, record)
     check_variant(found, own, record, config)
@@ -91,7 +92,7 @@ def examine(found: Found, place: Path, base: str) -> None:
 
 def who(found: Found, place: Path, base: str) -> Assignment | None:
     """Whose hand-in it is; None, and a reason, where that cannot be told."""
-    said = folder.read_yaml(place / "assignment.yml")
+    said = read_yaml(place / "assignment.yml")
     try:
         found.nim = checked(str(said.get("nim") if isinstance(said, dict) else None))
     except AssignmentError as error:
@@ -106,13 +107,13 @@ def who(found: Found, place: Path, base: str) -> Assignment | None:
     return Assignment(found.nim, base, langs, place)
 
 
-# --- the run -----------------------------------------------------------------------------------------------------------
+# --- the run ---------------------------------------------------------------------------------------------------------
 
 
 def read_config(found: Found, run: Path) -> Config | None:
     try:
-        return Config.from_dict(read_json(run / "config.json"))
-    except (ConfigError, TypeError, AttributeError) as error:
+        return Config.from_dict(read_object(run / "config.json"))
+    except ConfigError as error:
         found.say("variant", "unread", f"run/config.json: {error}")
         return None
 
@@ -121,10 +122,8 @@ def check_run(found: Found, run: Path, record: dict, config: Config | None) -> N
     missing = [name for name in handin.RUN if name != "claims.yml" and not (run / name).is_file()]
     if missing:
         found.say("run", "not whole", f"missing are {', '.join(f'run/{name}' for name in missing)}")
-    if not isinstance(record, dict) or record.get("state") != "finished":
-        found.say(
-            "run", "not run", f"provenance.json says {dict(record or {}).get('state', 'nothing')!r}, not 'finished'"
-        )
+    if record.get("state") != "finished":
+        found.say("run", "not run", f"provenance.json says {record.get('state', 'nothing')!r}, not 'finished'")
     if config and (run / "history.csv").is_file():
         try:
             rows = list(csv.DictReader(io.StringIO((run / "history.csv").read_text(encoding="utf-8"))))
@@ -144,10 +143,11 @@ def check_code(found: Found, own: Assignment, record: dict) -> None:
     for lang in own.langs:
         for chapter, notebook in derived(own, lang).items():
             path = own.place / lang / f"{chapter}.ipynb"
-            there = code_cells(read_json(path)) if path.is_file() else {}
+            there = code_cells(read_object(path))
             if changed := [name for name, source in code_cells(notebook).items() if there.get(name) != source]:
-                told = f"{len(changed)} code cells are not those of this checkout ({', '.join(changed[:4])}, …)"
-                found.say("code", found.columns["code"].replace("?", "edited"), f"{lang}/{chapter}.ipynb: {told}")
+                told = f"{len(changed)} code cells are not those of this checkout: {', '.join(changed[:4])}"
+                word = "other" if here != str(record.get("code_sha256")) else "edited"
+                found.say("code", word, f"{lang}/{chapter}.ipynb: {told}{', …' if len(changed) > 4 else ''}")
 
 
 @cache
@@ -156,12 +156,22 @@ def derived(own: Assignment, lang: str) -> dict[str, dict]:
 
 
 def code_cells(notebook: dict) -> dict[str, str]:
-    cells = notebook.get("cells", []) if isinstance(notebook, dict) else []
+    """The code of a notebook under its cells' ids, but for its parameters, which `check_variant` judges."""
+    cells = notebook.get("cells")
     return {
         str(cell.get("id")): "".join(map(str, cell.get("source", ""))).strip()
-        for cell in cells
-        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+        for cell in (cells if isinstance(cells, list) else [])
+        if isinstance(cell, dict) and cell.get("cell_type") == "code" and not derive.is_parameters(cell)
     }
+
+
+def read_object(path: Path) -> dict:
+    """What a JSON file says; {} where there is none, no whole one, or something else than an object."""
+    try:
+        found = read_json(path)
+    except RecursionError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_variant(found: Found, own: Assignment, record: dict, config: Config | None) -> None:
@@ -214,8 +224,8 @@ def check_measured(found: Found, own: Assignment, run: Path, record: dict, confi
         return
     if record.get("data_sha256") != dataset.sha256:
         found.say("data", "other", "provenance.json names other data, by their SHA-256, than lie here")
-    told = read_json(run / "metrics.json")
-    if model is None or not isinstance(told, dict):
+    told = read_object(run / "metrics.json")
+    if model is None or not told:
         found.say("metrics", "unknown", "not measured again: no weights or no metrics that can be read")
         return
     x = metrics.pixels(dataset.test_images)
@@ -272,8 +282,11 @@ def check_claims(found: Found, own: Assignment, run: Path, record: dict) -> None
     for key, names in missing.items():
         if names:
             found.say("claims", "empty", f"{key}: missing {', '.join(names)}")
-    for line in claims.since_training(run, path):
-        found.say("claims", "changed" if "was" in line else "unproven", f"since the training began: {line}")
+    if told := claims.unproven(run):
+        found.say("claims", "unproven", told)
+    else:
+        for line in kept_changes(run, path):
+            found.say("claims", "changed", f"since the training began: {line}")
     begun = claims.trainings(own.place / "begun.csv")
     row = (str(record.get("started")), str(record.get("claims_sha256")))
     if row not in begun:
@@ -282,7 +295,15 @@ def check_claims(found: Found, own: Assignment, run: Path, record: dict) -> None
         found.say("claims", "changed", f"{len(begun)} trainings were begun, with different claims: see begun.csv")
 
 
+def kept_changes(run: Path, path: Path) -> list[str]:
+    try:
+        return claims.changes(run / "claims.yml", path)
+    except UserError as error:
+        return [f"cannot be compared: {error}"]
+
+
 def empty(found: Found, own: Assignment) -> None:
+    """Count what is empty, and name it."""
     found.readings = {lang: folder.readings(own.place, lang) for lang in own.langs}
     asked = {lang: folder.asked(derived(own, lang)) for lang in own.langs}
     try:
@@ -302,15 +323,18 @@ def compare(found: list[Found]) -> None:
         told = ["the same weights"] if one.weights and one.weights == other.weights else []
         if one.nim == other.nim != "?":
             told.append("the same student number")
-        texts = [
-            {key: " ".join(text.split()) for r in f.readings.values() for key, text in r.items()} for f in (one, other)
-        ]
-        equal = [k for k, text in texts[0].items() if len(text) >= COPIED and texts[1].get(k) == text]
+        mine, theirs = texts_of(one), texts_of(other)
+        equal = [key for key, text in mine.items() if len(text) >= COPIED and theirs.get(key) == text]
         told += [f"{len(equal)} equal readings ({', '.join('/'.join(key) for key in equal[:3])})"] if equal else []
         for this, that in ((one, other), (other, one)):
             if told:
                 this.same.append(that.nim if that.nim != this.nim else that.file)
                 this.reasons.append(f"same as: {that.nim} ({that.file}): {'; '.join(told)}")
+
+
+def texts_of(one: Found) -> dict[tuple[str, str, str], str]:
+    """What was written under language, chapter and cell, spaces and line ends alike."""
+    return {(lang, *key): " ".join(text.split()) for lang, r in one.readings.items() for key, text in r.items()}
 
 
 HEAD = ("NIM", *COLUMNS, "empty", "same as", "file")
@@ -334,14 +358,7 @@ def as_csv(found: list[Found]) -> str:
     writer.writerow([*HEAD, "reasons"])
     for one in found:
         cells = [handin.plain(cell) for cell in (*one.row, " | ".join(one.reasons))]
-        writer.writerow(
-            [
-                f"'{cell}"
-                if cell[:1] in ("=", "+", "@") or (cell[:2].strip("-") != cell[:2] and len(cell) > 1)
-                else cell
-                for cell in cells
-            ]
-        )
+        writer.writerow([f"'{cell}" if re.match(r"[=+@]|-.", cell) else cell for cell in cells])
     return text.getvalue()
 
 
@@ -359,11 +376,8 @@ def side_by_side(found: list[Found], lang: str, base: str) -> str:
             lines += [f"## {asked.heading}\n", f"{asked.text}\n"]
             for one in written:
                 text = one.readings[lang].get((chapter, asked.cell), "")
-                shown = (
-                    "\n".join(f"    {handin.plain(line)}" for line in text.splitlines())
-                    or f"    {prompts.text('empty', lang)}"
-                )
-                lines.append(f"**{one.nim}**\n\n{shown}\n")
+                shown = "\n".join(f"    {handin.plain(line)}" for line in text.splitlines())
+                lines.append(f"**{one.nim}**\n\n{shown or prompts.text('empty', lang)}\n")
     return "\n".join(lines)
 
 
