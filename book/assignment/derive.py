@@ -94,10 +94,13 @@ def trains(source: str) -> bool:
 
 
 def without_exercises(cells: list[dict]) -> list[dict]:
-    """The cells before the heading of the exercises, which stay in the chapter."""
+    """The cells without the exercises, which stay in the chapter; what saves the chapter's numbers behind them is kept."""
     first = next((i for i, cell in enumerate(cells) if "exercise" in tags(cell)), len(cells))
     headings = [i for i, cell in enumerate(cells[:first]) if re.search(r"^## ", "".join(cell["source"]), re.MULTILINE)]
-    return cells if first == len(cells) else cells[: headings[-1]]
+    if first == len(cells):
+        return cells
+    saving = [cell for cell in cells[first:] if "page.save(" in "".join(cell["source"])]
+    return cells[: headings[-1]] + saving
 
 
 def unlinked(text: str) -> str:

@@ -196,7 +196,8 @@ def verdict(claim: claims.Claim, metrics: dict, place: int, lang: str) -> str:
     title = prompts.text("claim", lang, number=place)
     found = claims.judged(claim, metrics)
     if found is None:
-        return directive("admonition", title, {}, prompts.text("unjudged", lang))
+        why = "incomplete" if claim.missing() else "unmeasured"
+        return directive("admonition", title, {}, prompts.text(why, lang))
     known = prompts.measures()[claim.measure]
 
     def quantity(value: float) -> str:
