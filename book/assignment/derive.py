@@ -94,7 +94,7 @@ def trains(source: str) -> bool:
 
 
 def without_exercises(cells: list[dict]) -> list[dict]:
-    """The cells without the exercises, which stay in the chapter; what saves the chapter's numbers behind them is kept."""
+    """The cells without the exercises, which stay in the chapter; what saves its numbers behind them is kept."""
     first = next((i for i, cell in enumerate(cells) if "exercise" in tags(cell)), len(cells))
     headings = [i for i, cell in enumerate(cells[:first]) if re.search(r"^## ", "".join(cell["source"]), re.MULTILINE)]
     if first == len(cells):
