@@ -40,7 +40,12 @@ def blank(langs: tuple[str, ...]) -> str:
     """The file with three claims to write, and the measures that they may be about."""
     lines = []
     for lang in langs:
-        lines += [template(lang, "claims.txt"), "", *(f"  {k}: {measure(k, lang)}" for k in prompts.measures()), ""]
+        lines += [
+            template(lang, "claims-to-write.md"),
+            "",
+            *(f"  {k}: {measure(k, lang)}" for k in prompts.measures()),
+            "",
+        ]
     comment = "\n".join(f"# {line}".rstrip() for line in "\n".join(lines).splitlines())
     return comment + "".join(f"\n\n{key}:\n" + "\n".join(f"  {name}:" for name in FIELDS) for key in KEYS) + "\n"
 

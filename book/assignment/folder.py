@@ -124,7 +124,7 @@ def questions(lang: str) -> str:
     text = (BOOK / lang / "reflection.md").read_text(encoding="utf-8")
     title = text.splitlines()[0]
     asked = "\n\n".join(f"## {question}" for question in QUESTION.findall(text))
-    return f"{title}\n\n{claims.template(lang, 'reflection.txt')}\n\n{asked}\n"
+    return f"{title}\n\n{claims.template(lang, 'questions.md')}\n\n{asked}\n"
 
 
 # --- what was written ------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def check_code(found: Found, own: Assignment, record: dict) -> None:
         told = f"trained by {there[:12]}, this checkout has {here[:12]}: another version or a changed one"
         found.say("code", "other", told)
     for lang in own.langs:
-        for chapter, notebook in derived(own, lang).items():
+        for chapter, notebook in derived(own.nim, own.base, lang).items():
             path = own.place / lang / f"{chapter}.ipynb"
             there = code_cells(read_object(path))
             if changed := [name for name, source in code_cells(notebook).items() if there.get(name) != source]:
@@ -151,8 +151,9 @@ def check_code(found: Found, own: Assignment, record: dict) -> None:
 
 
 @cache
-def derived(own: Assignment, lang: str) -> dict[str, dict]:
-    return folder.notebooks(own, lang)
+def derived(nim: str, base: str, lang: str) -> dict[str, dict]:
+    """The notebooks that the student was given, as they are derived from this checkout's chapters."""
+    return folder.notebooks(Assignment(nim, base, (lang,)), lang)
 
 
 def code_cells(notebook: dict) -> dict[str, str]:
@@ -305,7 +306,7 @@ def kept_changes(run: Path, path: Path) -> list[str]:
 def empty(found: Found, own: Assignment) -> None:
     """Count what is empty, and name it."""
     found.readings = {lang: folder.readings(own.place, lang) for lang in own.langs}
-    asked = {lang: folder.asked(derived(own, lang)) for lang in own.langs}
+    asked = {lang: folder.asked(derived(own.nim, own.base, lang)) for lang in own.langs}
     try:
         lines = folder.empty(own, asked)
     except UserError:  # claims that cannot be read, which stand in their own column
@@ -368,7 +369,7 @@ def side_by_side(found: list[Found], lang: str, base: str) -> str:
     if not written:
         return ""
     lines, by_chapter = [], defaultdict(list)
-    for asked in folder.asked(derived(Assignment(written[0].nim, base, (lang,), Path(lang)), lang)):
+    for asked in folder.asked(derived(written[0].nim, base, lang)):
         by_chapter[asked.chapter].append(asked)
     for chapter, prompts_of in by_chapter.items():
         lines.append(f"# {chapter}\n")

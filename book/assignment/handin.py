@@ -64,7 +64,7 @@ def find(place: Path) -> list[Path]:
         raise AssignmentError(
             f"FOLDER: {place} is not there; name a folder of hand-ins, folders or .zip, or one of them"
         )
-    if place.is_file() or root_of(place):
+    if place.is_file() or (place / "assignment" / "assignment.yml").is_file():
         return [place]
     found = [p for p in sorted(place.iterdir()) if p.suffix.lower() == ".zip" or (p.is_dir() and root_of(p))]
     if not found:

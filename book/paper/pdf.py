@@ -11,6 +11,7 @@ import html
 import itertools
 import re
 import sys
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -80,10 +81,11 @@ def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
 
 def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "{}") -> BeautifulSoup:
     """The printed report as one HTML document."""
-    tr, first = translator(lang), read_page(edition, pages()[0])
+    tr, opening = translator(lang), first_page(edition)
+    first = read_page(edition, opening)
     contents, chapters, count = [], [], itertools.count(1)
     entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
-    names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
+    names = [opening if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
     numbers = {name: "" if name in UNNUMBERED else str(next(count)) for name in names}
     for listed in entries:
         if listed.name == "a":
@@ -109,6 +111,12 @@ def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "
         "</body></html>",
     )
     return BeautifulSoup("".join(parts), "html.parser")
+
+
+def first_page(edition: Path) -> str:
+    """The page that an edition's index.html leads to."""
+    found = re.search(r"url=(\w+)\.html", (edition / "index.html").read_text(encoding="utf-8"))
+    return found[1] if found else pages()[0]
 
 
 def read_page(edition: Path, name: str) -> BeautifulSoup:
@@ -312,7 +320,9 @@ def write_pdf(document: BeautifulSoup, out: Path) -> None:
         laid_out = lay_out(document)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}")
-    laid_out.write_pdf(temporary, pdf_tags=True, finisher=finish, custom_metadata=True)
+    laid_out.write_pdf(
+        temporary, pdf_tags=True, finisher=partial(finish, first=chapters[0]["id"]), custom_metadata=True
+    )
     temporary.replace(out)
 
 
@@ -338,13 +348,13 @@ def alone(chapter, numbers: dict[str, int]) -> BeautifulSoup:
     return copy
 
 
-def finish(document, pdf) -> None:
-    """The viewer counts as the paper does: i, ii, … before the first chapter and 1, 2, … from it.
+def finish(document, pdf, first: str) -> None:
+    """The viewer counts as the paper does: i, ii, … before the chapter `first` and 1, 2, … from it.
 
     Title, author and language stand in an XMP packet too, where libraries and search engines look for them.
     """
-    first = next(i for i, page in enumerate(document.pages) if pages()[0] in page.anchors)
-    styles = [0, pydyf.Dictionary({"S": "/r"}), first, pydyf.Dictionary({"S": "/D"})]
+    begins = next(i for i, page in enumerate(document.pages) if first in page.anchors)
+    styles = [0, pydyf.Dictionary({"S": "/r"}), begins, pydyf.Dictionary({"S": "/D"})]
     pdf.catalog["PageLabels"] = pydyf.Dictionary({"Nums": pydyf.Array(styles)})
     document.metadata.include_in_pdf(pdf, variant="ua", version=None, conformance=None, compress=False)
 
