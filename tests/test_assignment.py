@@ -208,6 +208,8 @@ def test_what_was_written_is_never_overwritten(place):
     (place / "rubric.md").unlink()
     written = {path: path.read_bytes() for path in before if path.is_file()}
 
+    assert folder.read(place).code == folder.fingerprint(folder.notebooks(own, "id")), "of every language"
+
     again, left = folder.make(NIM, "smoke", ("en",), place)
     assert again == [place / "rubric.md"] and len(left) == len(before) - 1
     assert written.items() <= {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}.items()
@@ -579,6 +581,17 @@ def edited_code(handins):
     return cheat
 
 
+def other_chapters(handins):
+    """Made from another version of the chapters, which is not said to be edited."""
+
+    def cheat(place: Path) -> None:
+        edited_code(handins)(place)
+        path = place / "assignment" / "assignment.yml"
+        path.write_text(re.sub("code: .*", f"code: {'ab' * 32}", path.read_text(encoding="utf-8")), encoding="utf-8")
+
+    return cheat
+
+
 def variant_edited(handins):
     def cheat(place: Path) -> None:
         path = place / "assignment" / "assignment.yml"
@@ -610,6 +623,7 @@ def variant_edited(handins):
         (other_data, "data", "other", r"provenance.json names other data"),
         (easier_model, "variant", "differs", r"latent_dim: the run has 200"),
         (edited_code, "code", "edited", r"en/02_reconstruction.ipynb: 1 code cells .*: 402b5381"),
+        (other_chapters, "code", "other", r"made from other chapters \(abababababab\) than this checkout's"),
         (variant_edited, "variant", "differs", r"assignment.yml: found"),
     ],
 )

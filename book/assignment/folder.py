@@ -10,7 +10,7 @@ import yaml
 from assignment import claims, derive, prompts
 from assignment.variant import LATENT_DIMS, LEARNING_RATES, AssignmentError, checked, variant
 from cae_lib.files import FileError, read_yaml, write_atomic
-from making.digests import read_json
+from making.digests import digest, read_json
 from making.outputs import ROOT, Report
 from stage.sources import BOOK
 
@@ -28,6 +28,7 @@ class Assignment:
     base: str
     langs: tuple[str, ...]
     place: Path = PLACE
+    code: str = ""  # the fingerprint of the notebooks as they were made
 
     @property
     def run(self) -> str:
@@ -63,7 +64,7 @@ def read(place: Path = PLACE) -> Assignment:
         raise AssignmentError(
             f"{path}: variant: found {said['variant']!r}, but the rule gives {nim} {variant(nim)!r}; write that"
         )
-    return Assignment(nim, str(said["base"]), tuple(langs), place)
+    return Assignment(nim, str(said["base"]), tuple(langs), place, str(said.get("code", "")))
 
 
 def make(nim: str | None, base: str, langs: tuple[str, ...], place: Path = PLACE) -> tuple[list[Path], list[Path]]:
@@ -72,7 +73,7 @@ def make(nim: str | None, base: str, langs: tuple[str, ...], place: Path = PLACE
     Raises `AssignmentError`, before anything is written, for a number, base or language that there is not, and where
     the folder holds another assignment or something else.
     """
-    nim = checked(nim)
+    nim, code = checked(nim), ""
     if not langs or not set(langs) <= set(SHEETS):
         raise AssignmentError(f"LANGS: found {' '.join(langs)!r}, allowed are {' '.join(SHEETS)}")
     if (place / "assignment.yml").is_file():
@@ -83,9 +84,10 @@ def make(nim: str | None, base: str, langs: tuple[str, ...], place: Path = PLACE
                 f"kept: asked is {nim} with BASE={base}; rename {place}/ first, or ask for that one"
             )
         langs = (*known.langs, *(lang for lang in langs if lang not in known.langs))
+        code = known.code
     elif place.is_dir() and any(place.iterdir()):
         raise AssignmentError(f"{place}/ holds something else than an assignment: rename it first")
-    own = Assignment(nim, base, langs, place)
+    own = Assignment(nim, base, langs, place, code)
     written, left = [], []
     for name, text in files(own).items():
         if name == "assignment.yml" or not (place / name).exists():
@@ -100,6 +102,7 @@ def make(nim: str | None, base: str, langs: tuple[str, ...], place: Path = PLACE
 def files(own: Assignment) -> dict[str, str]:
     """Every file of a new assignment under its name, with its text."""
     said = {"nim": own.nim, "base": own.base, "languages": list(own.langs), "variant": variant(own.nim)}
+    said |= {"code": own.code or fingerprint(notebooks(own, own.langs[0]))}
     found = {"assignment.yml": ABOUT + yaml.safe_dump(said, sort_keys=False), "claims.yml": claims.blank(own.langs)}
     for lang in own.langs:
         facts = {"nim": own.nim, "base": own.base, "folder": f"{own.place}/{lang}/", **variant(own.nim)}
@@ -117,6 +120,13 @@ def notebooks(own: Assignment, lang: str) -> dict[str, dict]:
     """The student's notebooks in one language, as they are derived from the chapters now."""
     sources = {chapter: ROOT / "notebooks" / lang / f"{chapter}.ipynb" for chapter in prompts.CHAPTERS}
     return {chapter: derive.derive(source, lang, own.values) for chapter, source in sources.items()}
+
+
+def fingerprint(notebooks: dict[str, dict]) -> str:
+    """SHA-256 of the code of derived notebooks, the same in every language and for every student."""
+    cells = [cell for notebook in notebooks.values() for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    shared = [cell for cell in cells if not derive.is_words(cell) and not derive.is_parameters(cell)]
+    return digest([[cell["id"], "".join(cell["source"])] for cell in shared])
 
 
 def questions(lang: str) -> str:

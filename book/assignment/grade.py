@@ -104,7 +104,7 @@ def who(found: Found, place: Path, base: str) -> Assignment | None:
         rule = variant(found.nim)
         found.say("variant", "differs", f"assignment.yml: found {said.get('variant')!r}, the rule gives {rule!r}")
     langs = tuple(lang for lang in handin.LANGS if (place / lang).is_dir()) or ("en",)
-    return Assignment(found.nim, base, langs, place)
+    return Assignment(found.nim, base, langs, place, str(said.get("code", "")))
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -136,9 +136,13 @@ def check_run(found: Found, run: Path, record: dict, config: Config | None) -> N
 
 def check_code(found: Found, own: Assignment, record: dict) -> None:
     """Compare the fingerprint of what trained, and the code of the notebooks, with this checkout's."""
-    here, there = code_sha256(*CODE), str(record.get("code_sha256", "none"))
-    if here != there:
-        told = f"trained by {there[:12]}, this checkout has {here[:12]}: another version or a changed one"
+    here, trained = code_sha256(*CODE), str(record.get("code_sha256", "none"))
+    if here != trained:
+        told = f"trained by {trained[:12]}, this checkout has {here[:12]}: another version or a changed one"
+        found.say("code", "other", told)
+    made, now = own.code, folder.fingerprint(derived(own.nim, own.base, own.langs[0]))
+    if made != now:
+        told = f"its notebooks were made from other chapters ({made[:12] or 'none'}) than this checkout's ({now[:12]})"
         found.say("code", "other", told)
     for lang in own.langs:
         for chapter, notebook in derived(own.nim, own.base, lang).items():
@@ -146,7 +150,7 @@ def check_code(found: Found, own: Assignment, record: dict) -> None:
             there = code_cells(read_object(path))
             if changed := [name for name, source in code_cells(notebook).items() if there.get(name) != source]:
                 told = f"{len(changed)} code cells are not those of this checkout: {', '.join(changed[:4])}"
-                word = "other" if here != str(record.get("code_sha256")) else "edited"
+                word = "other" if made != now or here != trained else "edited"
                 found.say("code", word, f"{lang}/{chapter}.ipynb: {told}{', …' if len(changed) > 4 else ''}")
 
 
