@@ -24,6 +24,7 @@ from cae_lib.__main__ import main as command
 from cae_lib.config import Config
 from cae_lib.run import Run
 from cae_lib.training import train
+from report.page import Page
 from report.record import record
 from tests.conftest import ROOT, TINY, make_in, project_copy
 
@@ -346,6 +347,22 @@ def test_a_claim_is_judged_by_rule_and_interval():
     assert "Klaim 1. Belum terputuskan" in told and "0,40 dB" in told and "0,50 dB" in told
 
 
+def test_a_notebook_shows_values_and_what_was_measured_without_a_verdict(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr("report.page.display", lambda data, **_: shown.append(data["text/plain"]))
+    page = Page("id", "01_training", Run(tmp_path / "run"))
+    page.values({"gap[0]": page.number(0.5, 2), "k": 3})
+    page.measured("small_gap", 0.25, interval=(0.125, 0.75))
+    page.measured("steady_loss", 0.9)
+    page.save(best_epoch=3.0)
+    assert shown[0] == "`gap[0]`: **0,50** · `k`: **3**"
+    assert "= **0,25 dB** (interval 95%: 0,12 dB sampai 0,75 dB)." in shown[1] and "Ambang" not in shown[1]
+    kept = Run(tmp_path / "run").metrics
+    assert kept.pop("verdicts") == []
+    measured = {"measured_small_gap": 0.25, "measured_small_gap_low": 0.125, "measured_small_gap_high": 0.75}
+    assert kept == measured | {"measured_steady_loss": 0.9, "best_epoch": 3.0}
+
+
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
@@ -665,14 +682,14 @@ def archive_of(path: Path, **entries: bytes) -> None:
 
 
 HEADED = b"nim: '20231234567'\n"
-BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * (handin.WHOLE + 1)}
+BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * 2 * handin.MB}
 
 
 @pytest.mark.parametrize(
     ("entries", "told"),
     [
         ({"a/assignment/assignment.yml": HEADED, "../../leaves": b"x"}, r"'../../leaves', which leaves the folder"),
-        (BOMB, r"would unpack to \d+ MB, allowed are 268"),
+        (BOMB, r"would unpack to \d+ MB, allowed are 1$"),
         ({"a/readme": b"x"}, r"holds no assignment/assignment.yml"),
         ({"a/assignment/assignment.yml": b"a: &a [1]\nb: [*a, *a]\n"}, r"has references"),
         ({"a/assignment/assignment.yml": b"a: [" + b" " * handin.MB}, r"has \d+ bytes, allowed are 65536"),
@@ -682,7 +699,8 @@ BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * (handin.WHOLE + 1)}
         (None, r"is no whole .zip"),
     ],
 )
-def test_an_archive_that_is_not_safe_is_told_and_not_opened(entries, told, tmp_path):
+def test_an_archive_that_is_not_safe_is_told_and_not_opened(entries, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(handin, "WHOLE", handin.MB)
     path = tmp_path / "in" / "x.zip"
     archive_of(path, **(entries or {}))
     if entries is None:

@@ -29,6 +29,7 @@ def derive(source: Path, lang: str, values: dict) -> dict:
     dropped = {name for name, entry in entries.items() if entry != prompts.KEPT}
     bare = {cell["id"]: without_tells(cell["source"]) for cell in cells if cell["id"] in dropped and is_words(cell)}
     sources = {cell["id"]: bare.get(cell["id"], cell["source"]) for cell in cells if cell["cell_type"] == "code"}
+    used = {name: loaded(ast.parse(source)) for name, source in sources.items()}
     worded = {name for cell in cells if is_words(cell) for name in stored(ast.parse(cell["source"]))}
 
     made, heading, number = [], "", 0
@@ -41,7 +42,7 @@ def derive(source: Path, lang: str, values: dict) -> dict:
         if is_parameters(cell):
             cell["source"] = with_values(cell["source"], values)
         elif cell["id"] in bare:
-            elsewhere = set().union(*(loaded(ast.parse(text)) for name, text in sources.items() if name != cell["id"]))
+            elsewhere = set().union(*(names for name, names in used.items() if name != cell["id"]))
             cell["source"] = with_found(bare[cell["id"]], values_in(cell["source"], worded), elsewhere)
         elif cell["id"] in dropped:
             cell["source"] = cell["source"].replace("page.verdict(", "page.measured(")
