@@ -682,14 +682,14 @@ def archive_of(path: Path, **entries: bytes) -> None:
 
 
 HEADED = b"nim: '20231234567'\n"
-BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * 2 * handin.MB}
+BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * 9 * handin.MB}
 
 
 @pytest.mark.parametrize(
     ("entries", "told"),
     [
         ({"a/assignment/assignment.yml": HEADED, "../../leaves": b"x"}, r"'../../leaves', which leaves the folder"),
-        (BOMB, r"would unpack to \d+ MB, allowed are 1$"),
+        (BOMB, r"would unpack to \d+ MB, allowed are 8$"),
         ({"a/readme": b"x"}, r"holds no assignment/assignment.yml"),
         ({"a/assignment/assignment.yml": b"a: &a [1]\nb: [*a, *a]\n"}, r"has references"),
         ({"a/assignment/assignment.yml": b"a: [" + b" " * handin.MB}, r"has \d+ bytes, allowed are 65536"),
@@ -700,7 +700,7 @@ BOMB = {"a/assignment/assignment.yml": HEADED, "a/x": b"0" * 2 * handin.MB}
     ],
 )
 def test_an_archive_that_is_not_safe_is_told_and_not_opened(entries, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(handin, "WHOLE", handin.MB)
+    monkeypatch.setattr(handin, "WHOLE", 8 * handin.MB)
     path = tmp_path / "in" / "x.zip"
     archive_of(path, **(entries or {}))
     if entries is None:
