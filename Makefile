@@ -6,6 +6,6 @@
 #   make … PYTHON=python3.12               the Python that makes .venv;  VENV=… and BUILD=… put it and the book elsewhere
 PYTHON ?= python3
 
-.PHONY: help report test test-all lab sync notebooks book import pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env
-help report test test-all lab sync notebooks book import pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env:
+.PHONY: help report test test-all lab sync notebooks book import assignment grade pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env
+help report test test-all lab sync notebooks book import assignment grade pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env:
 	@$(PYTHON) environment.py $@

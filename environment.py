@@ -40,6 +40,8 @@ VERBS = {
     "test-all": "the tests and the slow ones",
     "lab": "open JupyterLab on the notebooks: notebooks/id, notebooks/en",
     "import": 'make a dataset and its profile of your own images: FROM=pictures NAME=mine (OPTIONS="--size 64")',
+    "assignment": "make a student's assignment: NIM=20231234567 (BASE=full); then make report PROFILE=assignment",
+    "grade": "say in one table what hand-ins are, a folder of them or one: FOLDER=hand-ins (BASE=full)",
     "sync": "carry what was edited in one language's notebooks to the others (FROM=id); NEW=jv begins a language",
     "pictures": "take the README's pictures from the executed notebooks",
     "sweep": "run what is missing of a sweep, then the report with its page (not with PAGE=no): SWEEP=latent_dim",
@@ -59,7 +61,7 @@ DEFAULTS = {
     "SWEEP": "latent_dim",
 }
 SETTINGS = (*DEFAULTS, "BASE_URL", "REPO_URL", "EDITION", "PLAN", "SWEEPS", "SCHEDULER", "WORKERS", "PAGE")
-SETTINGS += ("FROM", "NEW", "NAME", "OPTIONS", "VENV", "TORCH_INDEX")
+SETTINGS += ("FROM", "NEW", "NAME", "OPTIONS", "NIM", "BASE", "FOLDER", "VENV", "TORCH_INDEX")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
 CHECK = """
 import importlib.metadata as m, sys
@@ -148,6 +150,8 @@ def programs(verb: str, settings: dict) -> list[list[str]]:
         "lab": [["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{''.join(langs[:1])}", *root]],
         "import": [["-m", "cae_lib", "import", settings["FROM"] or "", f"data/{settings['NAME'] or ''}", *options]],
         "sweep-tls": [["-m", "cae_lib", "sweep-tls"]],
+        "assignment": [["-m", "assignment", "make", "--langs", settings["LANGS"], *given("NIM", "BASE")]],
+        "grade": [["-m", "assignment", "grade", *given("FOLDER", "BASE", "BUILD")]],
         "sync": [["book/translations.py", *given("FROM", "NEW")]],
         "pictures": [["book/make.py", "notebooks", *asked], ["book/pictures.py", shown]],
         "bench": [["benchmarks/training.py", "--out", f"{build}/bench/training.json"]],

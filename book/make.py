@@ -73,9 +73,10 @@ def main(argv: list[str] | None = None) -> int:
 def asked(options) -> Report:
     """What the options ask for; raises `UserError` for one that is not there."""
     known = sorted(path.stem for path in (ROOT / "notebooks" / "params").glob("*.yml"))
-    if options.profile not in known:
+    if options.profile not in (*known, "assignment"):
         raise UserError(
-            f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/)"
+            f"PROFILE: found {options.profile!r}; allowed are {', '.join(known)} (the files in notebooks/params/), and "
+            f"assignment, once `make assignment` has made one"
         )
     langs = tuple(languages() if options.langs is None else options.langs.split())
     if not langs or not set(langs) <= set(languages()):
@@ -87,6 +88,10 @@ def asked(options) -> Report:
     sweeps = None if options.sweeps is None else tuple(options.sweeps.split())
     profile = Path("notebooks", "params", f"{options.profile}.yml")
     addresses = web_address(options.base_url), repository(options.repo_url)
+    if options.profile == "assignment":
+        from assignment.student import student_report
+
+        return student_report(langs, Path(options.build), options.jobs, addresses[0])
     return Report(profile, langs, Path(options.build), options.jobs, *addresses, sweeps)
 
 
@@ -100,14 +105,14 @@ def check(report: Report) -> None:
     for lang in report.langs:
         read_cover(BOOK / "cover.yml", lang)
         for name in known:
-            source = page_source(lang, name)
+            source = page_source(report, lang, name)
             check_cells(source) if source.suffix == ".ipynb" else check_prose(source, known)
 
 
-def page_source(lang: str, page: str) -> Path:
+def page_source(report: Report, lang: str, page: str) -> Path:
     """The file that a page is written in."""
-    notebook = outputs.source_of(lang, page)
-    return notebook if notebook.is_file() else BOOK / lang / f"{page}.md"
+    notebook = report.source(lang, page)
+    return notebook if notebook.is_file() else report.prose(lang, page)
 
 
 def check_names(dataset: str) -> None:
@@ -133,11 +138,13 @@ def alone(folder: Path):
 
 def make(report: Report, verb: str, only: list[str]) -> None:
     """Make what `verb` needs, what is stale of it."""
-    if verb in ("pdf", "docx"):
+    if verb == "docx" and not report.has_short:
+        raise UserError(f"docx: found the profile {report.profile.stem!r}, which has no short report; allowed is pdf")
+    if verb in ("pdf", "docx") and report.has_short:
         from paper.selection import check_short
 
         for lang in only or report.langs:
-            check_short(lang, partial(page_source, lang))
+            check_short(lang, partial(page_source, report, lang))
     if verb == "pdf":
         from paper.fonts import check_characters, check_pango
 
@@ -187,8 +194,7 @@ def close(report: Report, verb: str) -> None:
         for key, name, digits in HEADLINES:
             if key in metrics:
                 print(f"  {name:<38} {metrics[key]:.{digits}f}")
-        verdicts = metrics.get("verdicts", [])
-        print(f"  {'claims that hold':<38} {sum(v['holds'] is True for v in verdicts)} of {len(verdicts)}")
+        print("\n".join(report.ending(metrics)))
         print(f"the run is in {report.run}, its figures in {report.run / 'metrics.json'}")
         print(f"the book is ready: {(report.folder / 'html' / 'index.html').resolve()}")
 

@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     train = verbs.add_parser("train", help="train one model into a run directory", allow_abbrev=False)
     train.add_argument("--params", help="a YAML file of parameters, such as notebooks/params/full.yml")
     train.add_argument("--run", help="the run directory")
+    train.add_argument("--claims", help="a file of claims, which the run keeps as it stands when the training begins")
     train.add_argument("--archive-stale", action="store_true", help="move a run that was made differently aside")
     for f in dataclasses.fields(Config):
         train.add_argument(f"--{f.name.replace('_', '-')}", dest=f.name, help=f"{f.metadata['why']} ({f.default})")
@@ -92,7 +93,7 @@ def import_run(options: dict) -> int:
 
 def train_run(options: dict) -> int:
     values = read_params(options.pop("params"))
-    archive = options.pop("archive_stale")
+    archive, claims = options.pop("archive_stale"), options.pop("claims")
     values |= {name: value for name, value in options.items() if value is not None}
     config = Config.from_dict(values, extra=("run",))
     if not isinstance(values.get("run"), str) or not values["run"].strip():
@@ -112,6 +113,8 @@ def train_run(options: dict) -> int:
                 ) from None
         print(f"{run.path} was made differently and is now {aside}:\n  " + "\n  ".join(differences), flush=True)
     finished = run.state == "finished"
+    if claims and run.state == "missing":
+        run.keep_claims(project_path(claims))
     training.train(config, dataset, run)
     if finished:
         print(f"{run.path} is finished and nothing it was made from has changed; not trained again")

@@ -116,9 +116,16 @@ class Run:
         """The directory, inside this one, of a smaller training beside the main one; another `config`, another one."""
         return Run(self.path / f"{name}-{hashlib.sha256(json.dumps(config.to_dict()).encode()).hexdigest()[:8]}")
 
+    def keep_claims(self, path: Path) -> None:
+        """Keep claims that were written before the training, as claims.yml; `begin` records their SHA-256."""
+        write_atomic(self.path / "claims.yml", path.read_bytes())
+
     def begin(self, config: Config, facts: dict) -> None:
         """Name what is about to be trained; a resumed run keeps its first `facts`."""
         if self.state == "missing":
+            claims = self.path / "claims.yml"
+            if claims.is_file():
+                facts = facts | {"claims_sha256": hashlib.sha256(claims.read_bytes()).hexdigest()}
             self._write_json("config.json", config.to_dict())
             self._write_json("provenance.json", {"state": "unfinished", **facts})
 

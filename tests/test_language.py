@@ -249,6 +249,8 @@ FILES = [
     *sorted((ROOT / "notebooks").glob("*/*.ipynb")),
     *sorted(path for lang in LANGS for path in (ROOT / "book" / lang).glob("*.md")),
     *sorted((ROOT / "book" / "locale").glob("*.po")),
+    *sorted((ROOT / "book" / "assignment").glob("??/*.md")),
+    ROOT / "book" / "assignment" / "prompts.yml",
     *(ROOT / name for name in ("notebooks/claims.yml", "book/glossary.yml", "cae_lib/datasets.yml")),
     *(ROOT / name for name in ("README.md", "README.id.md")),
 ]

@@ -161,7 +161,7 @@ def modules() -> list[str]:
     """Every module of the project; those that Jupyter Book or a benchmark loads by its file are not among them."""
     packages = (
         (ROOT, "cae_lib"),
-        *((ROOT / "book", name) for name in ("report", "explore", "making", "stage", "paper")),
+        *((ROOT / "book", name) for name in ("report", "explore", "making", "stage", "paper", "assignment")),
     )
     files = [(base, path) for base, name in packages for path in sorted((base / name).rglob("*.py"))]
     files += [(ROOT / "book", path) for path in sorted((ROOT / "book").glob("*.py"))]

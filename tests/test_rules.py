@@ -265,7 +265,7 @@ def test_what_a_notebook_imports_is_asked_for_without_what_makes_the_book():
 
 def test_what_the_code_imports_is_asked_for():
     distributions = importlib.metadata.packages_distributions()
-    ours = {"cae_lib", "report", "explore", "making", "stage", "paper", "make", "translations", "tests"}
+    ours = {"cae_lib", "report", "explore", "making", "stage", "paper", "assignment", "make", "translations", "tests"}
     for folder in ("cae_lib", "book", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             roots = {i.split(".")[0] for i in imported(ast.parse(path.read_text(encoding="utf-8")))}

@@ -14,7 +14,9 @@ from xml.etree import ElementTree
 from zipfile import BadZipFile, ZipFile
 
 BOOK = Path(__file__).resolve().parents[1]
-PACKAGES = {"cae_lib": BOOK.parent} | dict.fromkeys(("report", "explore", "stage", "paper"), BOOK)  # where they lie
+PACKAGES = {"cae_lib": BOOK.parent} | dict.fromkeys(
+    ("report", "explore", "stage", "paper", "assignment"), BOOK
+)  # where they lie
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE
 )

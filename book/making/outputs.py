@@ -56,6 +56,8 @@ class Report:
     repository: str = ""  # where the notebooks lie on GitHub
     asked_sweeps: tuple[str, ...] | None = None  # None: those that have finished under this profile
 
+    has_short = True  # the pages that book/short.yml takes its parts of
+
     @cached_property
     def values(self) -> dict:
         """The profile's parameters; raises `UserError` where one is wrong."""
@@ -95,9 +97,40 @@ class Report:
     def toc(self) -> dict:
         return contents(self.sweeps)
 
+    def source(self, lang: str, page: str) -> Path:
+        """The notebook that is executed for a page."""
+        return source_of(lang, page)
+
+    def prose(self, lang: str, page: str) -> Path:
+        """The text of a page that is no notebook."""
+        return BOOK / lang / f"{page}.md"
+
     def notebooks(self) -> list[str]:
         """The pages that are notebooks, in reading order."""
-        return [name for name in pages(self.toc) if source_of(self.langs[0], name).is_file()]
+        return [name for name in pages(self.toc) if self.source(self.langs[0], name).is_file()]
+
+    def shown(self, lang: str) -> dict[str, Path]:
+        """The files behind an edition's pages, but for those of prose that lie in book/LANG."""
+        return {name: self.executed(lang, name) for name in self.notebooks()}
+
+    def added(self, lang: str) -> Digests:
+        """What an edition is made from beside what every report is made from."""
+        return {}
+
+    def train(self) -> None:
+        """Train the run, in this process: a kill ends the training with it, and Ctrl-C is the training's to answer."""
+        self.command("train", "--params", str(self.profile), "--archive-stale")
+
+    def command(self, *argv: str) -> None:
+        from cae_lib.__main__ import main as command
+
+        if code := command(list(argv)):
+            sys.exit(code)
+
+    def ending(self, metrics: dict) -> list[str]:
+        """The closing lines about claims."""
+        verdicts = metrics.get("verdicts", [])
+        return [f"  {'claims that hold':<38} {sum(v['holds'] is True for v in verdicts)} of {len(verdicts)}"]
 
     def executed(self, lang: str, name: str) -> Path:
         return self.folder / "notebooks" / lang / f"{name}.ipynb"
@@ -135,11 +168,7 @@ def training(report: Report) -> Task:
         }
 
     def make(_: Digests) -> None:
-        from cae_lib.__main__ import main as command
-
-        # In this process: a kill ends the training with it, and Ctrl-C is the training's to answer.
-        if code := command(["train", "--params", str(report.profile), "--archive-stale"]):
-            sys.exit(code)
+        report.train()
         write_atomic(record, json.dumps(made_from(), indent=1) + "\n")
 
     facts = read_json(report.run / "provenance.json")
@@ -194,7 +223,7 @@ def notebooks(report: Report) -> list[Task]:
 
 
 def notebook(report: Report, lang: str, name: str, needs: tuple[str, ...], after: tuple[str, ...]) -> Task:
-    source, output = source_of(lang, name), report.executed(lang, name)
+    source, output = report.source(lang, name), report.executed(lang, name)
     swept = {"sweep": f"runs/sweeps/{name.removeprefix(SWEEP + '_')}"} if name.startswith(SWEEP) else {}
     known = parameters_of(source)  # the profile speaks to every notebook; each takes the parameters that it has
     values = {key: value for key, value in (report.values | swept).items() if key in known}
@@ -286,12 +315,12 @@ def edition(report: Report, lang: str) -> Task:
             "versions": digest(ROOT / "constraints.txt", ROOT / "CITATION.cff"),
             "asked": digest(report.langs, report.base_url, report.repository, report.sweeps),
             "claims": claims_digest(report.run),
-        }
+        } | report.added(lang)
 
     def make(digests: Digests) -> None:
         from stage.edition import build_edition
 
-        executed = {name: report.executed(lang, name) for name in names}
+        executed = report.shown(lang)
         addresses = {"base": report.base_url, "repository": report.repository}
         build_edition(
             lang, report.langs, report.toc, executed, report.run, report.folder, made_from=digests, **addresses
@@ -311,7 +340,8 @@ def claims_digest(run: Path) -> str:
 def pdfs(report: Report, langs: tuple[str, ...]) -> list[Task]:
     """The full report of each language, and the short one."""
     full = [printed(report, lang, f"PDF {lang}", "pdf", report.pdf(lang)) for lang in langs]
-    return full + [printed(report, lang, f"short PDF {lang}", "short", report.short_pdf(lang)) for lang in langs]
+    short = [printed(report, lang, f"short PDF {lang}", "short", report.short_pdf(lang)) for lang in langs]
+    return full + short * report.has_short
 
 
 def docxs(report: Report, langs: tuple[str, ...]) -> list[Task]:

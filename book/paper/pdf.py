@@ -84,10 +84,11 @@ def cover_page(cover: dict[str, str], own_title: str, note: str, tr) -> str:
 
 def assemble(edition: Path, lang: str, cover: dict[str, str], made_from: str = "{}") -> BeautifulSoup:
     """The printed report as one HTML document."""
-    tr, first = translator(lang), read_page(edition, pages()[0])
+    tr, opening = translator(lang), first_page(edition)
+    first = read_page(edition, opening)
     contents, chapters, count = [], [], itertools.count(1)
     entries = first.select("nav.bd-docs-nav .caption, nav.bd-docs-nav a.reference")  # as the sidebar has them
-    names = [pages()[0] if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
+    names = [opening if link["href"] == "#" else Path(link["href"]).stem for link in entries if link.name == "a"]
     numbers = {name: "" if name in UNNUMBERED else str(next(count)) for name in names}
     for listed in entries:
         if listed.name == "a":
@@ -120,6 +121,12 @@ def bound(first: BeautifulSoup, lang: str, cover: dict[str, str], made_from: str
         "</body></html>",
     )
     return BeautifulSoup("".join(whole), "html.parser")
+
+
+def first_page(edition: Path) -> str:
+    """The page that an edition's index.html leads to."""
+    found = re.search(r"url=(\w+)\.html", (edition / "index.html").read_text(encoding="utf-8"))
+    return found[1] if found else pages()[0]
 
 
 def read_page(edition: Path, name: str) -> BeautifulSoup:

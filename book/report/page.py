@@ -37,6 +37,7 @@ class Page:
         if lang not in languages():
             raise ConfigError(f"lang: found {lang!r}, allowed are {', '.join(languages())} (the files in book/locale)")
         self.lang, self.notebook, self.run, self.dataset, self.verdicts = lang, notebook, run, dataset, []
+        self.numbers = {}  # what was measured without a verdict
 
     # --- words and numbers -------------------------------------------------------------------------------
 
@@ -111,6 +112,10 @@ class Page:
     def tell(self, text: str) -> None:
         """Show a paragraph of Markdown."""
         self._show("tell", text=text)
+
+    def values(self, found: dict[str, object]) -> None:
+        """Show computed values under what the code calls them, without a sentence around them."""
+        self.tell(" · ".join(f"`{name}`: **{value}**" for name, value in found.items()))
 
     def source(self, thing) -> None:
         """Show the source of a class or function, read from its module."""
@@ -197,6 +202,22 @@ class Page:
             | {"holds": holds, "facts": {self.lang: facts} if facts else {}}
         )
 
+    def measured(self, key: str, value: float, interval: tuple[float, float] | None = None, **facts) -> None:
+        """Show what `verdict` would judge, without claim, threshold and outcome; `save` keeps it as measured_KEY.
+
+        The ends of its interval are kept as measured_KEY_low and measured_KEY_high. An assignment asks for the verdict.
+        """
+        claim = claims.find(key, self.notebook)
+        body = f"{self._word('measured')}: {say(claim.measure, self.lang).format(**facts)} = "
+        body += f"**{self.quantity(value, claim.digits, claim.unit)}**"
+        self.numbers[f"measured_{key}"] = float(value)
+        if interval:
+            low, high = (self.quantity(end, claim.digits, claim.unit) for end in interval)
+            body += f" ({self._word('interval').format(low=low, high=high)})"
+            ends = {f"measured_{key}_low": float(interval[0]), f"measured_{key}_high": float(interval[1])}
+            self.numbers |= ends
+        self.tell(f"{body}.")
+
     def claim_of(self, verdict: dict) -> tuple[claims.Claim, str, str]:
         """The claim behind a verdict of metrics.json, and its claim and measure as texts in the page's language."""
         claim = claims.find(verdict["key"], verdict["notebook"])
@@ -219,7 +240,7 @@ class Page:
 
     def save(self, **numbers: float) -> None:
         """Keep this page's numbers at the top level of metrics.json, and its verdicts in place of its earlier ones."""
-        record(self.run, self.notebook, numbers, self.verdicts)
+        record(self.run, self.notebook, self.numbers | numbers, self.verdicts)
 
     # -------------------------------------------------------------------------------------------------------
 

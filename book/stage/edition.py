@@ -38,12 +38,13 @@ def build_edition(
     begun = time.monotonic()
     facts, found = read_run(run), find_sources(lang, executed, toc)
     stage = stage_edition(lang, langs, toc, found, facts, out.resolve() / "stage" / lang, base, repository)
-    pages_made = build_html(lang, langs, facts, stage)
+    pages_made, first = build_html(lang, stage), toc["root"]
+    (pages_made / "index.html").write_text(redirect(lang, langs, facts, first), encoding="utf-8")
     record = {"made_from": made_from, "seconds": round(time.monotonic() - begun)}
     write_atomic(pages_made / ".made", json.dumps(record, indent=1) + "\n")
     home = out.resolve() / "html"
     take_place(pages_made, home / lang)
-    write_atomic(home / "index.html", chooser(langs, facts, base))
+    write_atomic(home / "index.html", chooser(langs, facts, base, first))
     write_atomic(home / ".nojekyll", "")  # GitHub Pages, published from a branch, would leave _static and _images out
     write_atomic(home / "mark.svg", (BOOK / "assets" / "mark.svg").read_text(encoding="utf-8"))
     for name, text in {"sitemap.xml": sitemap(base, langs, list(found)), "robots.txt": robots(base)}.items():
@@ -56,7 +57,7 @@ def build_edition(
 # --- building ------------------------------------------------------------------------------------------------
 
 
-def build_html(lang: str, langs: list[str], run: dict, stage: Path) -> Path:
+def build_html(lang: str, stage: Path) -> Path:
     """Run Jupyter Book; return the folder of its pages. Quiet unless it warns."""
     argv = ["build", str(stage / "source"), "--path-output", str(stage), "-W", "-n", "--keep-going", "-q"]
     done = run_code("from jupyter_book.cli.main import main; main()", *argv, cwd=stage)
@@ -70,7 +71,6 @@ def build_html(lang: str, langs: list[str], run: dict, stage: Path) -> Path:
     shutil.rmtree(pages_made / "_static" / "locales", ignore_errors=True)  # the theme's sources, not for readers
     slim(pages_made)
     (pages_made / "searchtexts.js").write_text(search_texts(pages_made), encoding="utf-8")
-    (pages_made / "index.html").write_text(redirect(lang, langs, run), encoding="utf-8")
     return pages_made
 
 
@@ -93,9 +93,9 @@ def speak_copybutton(lang: str, script: Path) -> None:
     script.write_text(text, encoding="utf-8")
 
 
-def redirect(lang: str, langs: list[str], run: dict) -> str:
+def redirect(lang: str, langs: list[str], run: dict, first: str) -> str:
     """The edition's index.html: leads to its first page."""
-    first, name, about = pages()[0], html.escape(title(lang, run)), html.escape(translator(lang)(ABOUT))
+    name, about = html.escape(title(lang, run)), html.escape(translator(lang)(ABOUT))
     links = "".join(f'<link rel="alternate" hreflang="{x}" href="../{x}/index.html">' for x in langs)
     return (
         f'<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>{name}</title>{links}'
@@ -104,11 +104,11 @@ def redirect(lang: str, langs: list[str], run: dict) -> str:
     )
 
 
-def chooser(langs: list[str], run: dict, base: str = "") -> str:
+def chooser(langs: list[str], run: dict, base: str = "", first: str | None = None) -> str:
     """BUILD/html/index.html: the same whichever edition is made first; no script, no other file but the mark."""
-    root, doors, links = f"{base}/" if base else "", [], []
+    root, doors, links, first = f"{base}/" if base else "", [], [], first or pages()[0]
     for lang in langs:
-        tr, first, name = translator(lang), pages()[0], html.escape(title(lang, run))
+        tr, name = translator(lang), html.escape(title(lang, run))
         doors.append(
             f'<a class="door" lang="{lang}" hreflang="{lang}" href="{lang}/{first}.html"><h2>{name}</h2>'
             f'<p>{tr(ABOUT)}</p><span class="go">{tr("Read the report in English")} →</span></a>'
