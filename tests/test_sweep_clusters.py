@@ -340,7 +340,7 @@ def test_the_ssh_recipe_without_a_shared_disk_and_with_another_commit(clone, wor
     shutil.copytree(ROOT / "cae_lib", elsewhere / "cae_lib", ignore=shutil.ignore_patterns("__pycache__"))
     own_environment(elsewhere)
     write(clone)
-    process, address = workers_by_ssh("-d", elsewhere, "127.0.0.1")
+    _, address = workers_by_ssh("-d", elsewhere, "127.0.0.1")
     done = command("s", "--profile", "tiny", "--scheduler", address)
     assert done.returncode == 0 and executions(clone) == [] and executions(elsewhere) == [1] * 4, done.stderr
     assert results(clone) == 4, "the results travel back"
@@ -350,7 +350,6 @@ def test_the_ssh_recipe_without_a_shared_disk_and_with_another_commit(clone, wor
     done = command("s", "--profile", "tiny", "--scheduler", address)
     told = f"OtherCode: {socket.gethostname()} has another version than this sweep: cae_lib is "
     assert done.returncode == 2 and told in done.stderr, done.stderr
-    process.kill()
 
 
 def test_from_a_sweep_by_ssh_to_its_page(clone, workers_by_ssh, ssh):
