@@ -137,7 +137,7 @@ def test_a_page_of_the_book_shows_each_name_as_it_was_typed(page, tmp_path, monk
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not is_placeholder(name)])
 def test_cover_title_and_citation_hold_a_name_as_it_was_typed(name):
-    cover = dict.fromkeys(FIELDS, name)
+    cover = dict.fromkeys(FIELDS, name) | {"logo": ""}  # a file, not a text
     printed = BeautifulSoup(cover_page(cover, "T", "", translator("en")), "html.parser")
     assert printed.select_one(".title").get_text() == name == printed.select_one(".author").get_text()
     template = (staging.BOOK / "templates" / "navbar-logo.html").read_text(encoding="utf-8")
