@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,10 +16,12 @@ from make import page_source
 from PIL import Image
 
 from making.digests import docx_property
+from making.outputs import Report
 from paper import selection, short, word
 from stage import cover
 from stage.sources import BookError
 
+REPORT = Report(Path("notebooks", "params", "smoke.yml"), ("id", "en"), Path("_build"))
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 MATH = '<span class="math"><math alttext="k" display="inline"><mi>k</mi></math></span>'
@@ -134,13 +137,13 @@ def test_a_mistake_in_the_selection_is_one_clear_message(tmp_path, changes, said
 def test_a_name_that_no_page_has_is_told_from_the_sources(tmp_path, page, name, said):
     chosen(tmp_path, chapters=[{"title": "T", "pages": [{"page": page, "take": [name]}]}])
     with pytest.raises(BookError) as caught:
-        selection.check_short("id", lambda p: page_source("id", p), tmp_path / "short.yml")
+        selection.check_short("id", partial(page_source, REPORT, "id"), tmp_path / "short.yml")
     assert [w for w in [f"short.yml: {page}: found '{name}'", *said] if w not in str(caught.value)] == []
 
 
 @pytest.mark.parametrize("lang", ["id", "en"])
 def test_the_shipped_selection_names_what_is_there(lang):
-    selection.check_short(lang, lambda page: page_source(lang, page))
+    selection.check_short(lang, partial(page_source, REPORT, lang))
 
 
 def test_a_name_that_the_built_page_lacks_is_told_too(edition):
