@@ -15,7 +15,7 @@ from lxml import etree
 from make import page_source
 from PIL import Image
 
-from making.digests import docx_property
+from making import docx
 from making.outputs import Report
 from paper import selection, short, word
 from stage import cover
@@ -242,7 +242,18 @@ def test_the_file_knows_its_language_title_author_and_what_it_was_made_from(writ
     assert (core.title, core.author, core.language) == ("Title", "Ani", "id")
     languages = re.findall(rb'<w:lang [^>]*w:val="(\w+)"', written.parts["word/styles.xml"])
     assert languages[0] == b"id"
-    assert docx_property(written.path, "madefrom") == '{"edition": "e"}' and docx_property(Path("none"), "x") == ""
+    assert docx.made_from(written.path) == {"edition": "e"} and docx.made_from(Path("none")) == {}
+
+
+def test_a_file_that_someone_has_edited_is_kept(written):
+    assert docx.keep_edited(written.path) is None and docx.keep_edited(Path("none")) is None
+    for n in (1, 2):
+        written.word.core_properties.last_modified_by = "Ani"  # as Word writes the name of who saves it
+        written.word.save(str(written.path))
+        kept = docx.keep_edited(written.path)
+        assert kept.name == f"a.edited-{n}.docx" and kept.is_file() and not written.path.exists()
+    written.path.write_bytes(b"half")
+    assert docx.made_from(written.path) == {} and docx.keep_edited(written.path).read_bytes() == b"half"
 
 
 def test_the_cover_has_the_fields_with_their_labels(written):

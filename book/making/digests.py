@@ -10,8 +10,6 @@ import os
 import re
 from functools import cache, lru_cache
 from pathlib import Path
-from xml.etree import ElementTree
-from zipfile import BadZipFile, ZipFile
 
 BOOK = Path(__file__).resolve().parents[1]
 PACKAGES = {"cae_lib": BOOK.parent} | dict.fromkeys(
@@ -57,16 +55,6 @@ def read_json(path: Path) -> dict:
 def _parsed(path: Path, *_) -> dict:
     """Read once in a process, as long as the file is the same: executed notebooks are large, and asked for thrice."""
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def docx_property(path: Path, name: str) -> str:
-    """A property of a Word file that whoever made it added; "" where there is none, or half a file."""
-    try:
-        with ZipFile(path) as file:
-            facts = ElementTree.fromstring(file.read("docProps/custom.xml"))
-    except (OSError, BadZipFile, KeyError, ElementTree.ParseError):
-        return ""
-    return next(("".join(found.itertext()) for found in facts if found.get("name") == name), "")
 
 
 def notebook_digest(path: Path) -> str:

@@ -16,6 +16,7 @@ from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
 from cae_lib.files import FileError, UserError, project_path, run_path, write_atomic
+from making import docx
 from making.digests import (
     code_digest,
     code_of,
@@ -364,14 +365,14 @@ def printed(report: Report, lang: str, name: str, module: str, path: Path) -> Ta
         if not path.is_file():
             return {}
         if path.suffix == ".docx":
-            from making.digests import docx_property
-
-            return json.loads(docx_property(path, "madefrom") or "{}")
+            return docx.made_from(path)
         from pypdf import PdfReader
 
         return json.loads((PdfReader(path).metadata or {}).get("/madefrom", "{}"))
 
     def make(digests: Digests) -> None:
+        if path.suffix == ".docx" and (kept := docx.keep_edited(path)):
+            print(f"{path} was edited: it is now {kept}", flush=True)
         argv = ["--lang", lang, "--html", str(report.edition(lang)), "--made-from", json.dumps(digests), str(path)]
         done = run_code(f"import sys; from paper.{module} import main; main(sys.argv[1:])", *argv)
         if done.returncode or done.stderr:

@@ -29,6 +29,7 @@ from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls, qn
 from docx.shared import Cm, Pt, RGBColor, Twips
 
+from making.docx import MAKER, PROPERTY
 from paper.paging import SHORT_TABLE
 from paper.pdf import print_image
 from paper.selection import read_short
@@ -44,7 +45,6 @@ PAGE |= {"header_distance": Cm(1.5), "footer_distance": Cm(1.5), "gutter": Cm(0)
 LINE = 14  # cm between the margins
 VERDICTS = {"holds": ("single", 6, "✓"), "fails": ("double", 6, "✗"), "undecided": ("dashed", 12, "~")}  # border, mark
 COVER = {"kind": (13, False), "title": (20, True), "label": (11, False), "author": (12, True), "university": (12, True)}
-PROPERTY = "madefrom"
 MARKER = "[contents]"  # stands where the contents go
 COUNTED = 7000  # the list by which headings are numbered; pandoc's own count from 990
 VERDICT_INDENT = Cm(0.2)
@@ -80,9 +80,13 @@ def write_docx(document: BeautifulSoup, edition: Path, out: Path, made_from: str
         finish(word, document, lang)
         core = word.core_properties
         core.title, core.author, core.language = document.title.get_text(), author["content"] if author else "", lang
+        core.last_modified_by = MAKER
         temporary = out.with_name(f".{out.name}")
         word.save(str(temporary))
-        temporary.replace(out)
+        try:
+            temporary.replace(out)
+        except PermissionError:
+            raise BookError(f"{out} cannot be written: close it in Word, and make it again") from None
 
 
 # --- what pandoc reads ---------------------------------------------------------------------------------------
