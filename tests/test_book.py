@@ -187,7 +187,7 @@ def test_a_solution_is_folded_under_its_own_name(lang, prompt):
 def test_figure_is_a_file_with_alternative_text_and_size(tmp_path):
     text = myst.myst(figure(alt="Line one\nline two"), tmp_path / "01")
     assert text.splitlines()[0] == "``````{figure} figures/01/fig-a.png"
-    assert ":alt: Line one line two" in text and ":width: 4px" in text and ":height: 2px" in text
+    assert ':alt: "Line one line two"' in text and ":width: 4px" in text and ":height: 2px" in text
     assert ":name: fig-a" in text and "Loss falls." in text
     assert Image.open(tmp_path / "01" / "fig-a.png").size == (8, 4)
 

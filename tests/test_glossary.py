@@ -1,6 +1,5 @@
 """The glossary: what its file may say, its page, and where a page of the book links to it."""
 
-from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -75,7 +74,7 @@ def test_on_paper_a_term_leads_to_its_entry_without_naming_its_page_each_time():
     page = BeautifulSoup('<p>An <a href="glossary.html#term-loss">x</a> in <a href="b.html">b</a></p>', "html.parser")
     term, chapter = page.select("a")
     for link in (term, chapter):
-        pdf.mend_link(link, "a", {"a": "1", "b": "2", "glossary": ""}, Path("."), str)
+        pdf.mend_link(link, "a", {"a": "1", "b": "2", "glossary": ""}, str)
     assert term["href"] == "#glossary--term-loss" and "class" not in term.attrs
     assert chapter["href"] == "#b" and chapter["class"] == "see"
 

@@ -172,7 +172,9 @@ def test_a_report_of_so_many_classes_at_the_least_sizes_in_both_languages(tmp_pa
     least = {f"{name}_size": max(low[name], count * LEAST[name]) for name in LEAST}
     lay_least(place / "data" / "mine", count, size, least)
     values = dict(run="runs/mine", dataset="data/mine", image_size=size, channels=[4], latent_dim=4, **least)
-    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(values | dict(epochs=2, batch_size=10)))
+    (place / "notebooks" / "params" / "mine.yml").write_text(
+        yaml.safe_dump(values | dict(epochs=2, batch_size=10)), encoding="utf-8"
+    )
     done = make_in(place, "report", "PROFILE=mine")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     for lang in ("id", "en"):
