@@ -462,7 +462,8 @@ def test_jupyterlab_is_told_that_root_may_start_it_and_nobody_else(place, monkey
         (["report", "quick"], "found 'quick' behind report, allowed is NAME=value: there are PROFILE, LANGS"),
     ],
 )
-def test_a_verb_or_setting_that_there_is_not_is_one_message(place, words, told):
+def test_a_verb_or_setting_that_there_is_not_is_one_message(place, monkeypatch, words, told):
+    monkeypatch.chdir(place.root)  # where `main` goes, and whence the test comes back
     with pytest.raises(SystemExit, match=told):
         place.environment.main(words)
     assert not place.made

@@ -1,6 +1,5 @@
 """The glossary: what its file may say, its page, and where a page of the book links to it."""
 
-
 import pytest
 from bs4 import BeautifulSoup
 

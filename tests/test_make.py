@@ -283,6 +283,7 @@ def test_a_term_makes_the_pages_of_its_language_stale_and_a_claim_its_chapter(pl
     assert not planned(place), "this edit and those of the test above, edited back"
 
 
+@pytest.mark.slow
 def test_one_edited_page_is_made_again_with_its_edition_and_nothing_else(place):
     path = place / "notebooks" / "id" / "04_interpolation.ipynb"
     edit(path)

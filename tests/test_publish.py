@@ -76,6 +76,7 @@ def test_every_page_describes_itself(smoke_build, lang):
     assert len(set(said.values())) == len(said) == len(PAGES)
 
 
+@pytest.mark.slow
 def test_with_an_address_the_book_names_itself_by_it(smoke_build, tmp_path):
     executed = {path.stem: path for path in (smoke_build / "notebooks" / "id").glob("*.ipynb")}
     build_edition("id", ["id", "en"], sources.contents(), executed, ROOT / "runs" / "smoke", tmp_path, BASE, {})

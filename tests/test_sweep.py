@@ -410,6 +410,7 @@ def test_a_killed_kernel_is_one_failed_point(project):
     assert results.finished(point) is None and (Path(point.directory) / "point.ipynb").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_workers_kernel_ends_and_until_then_nobody_takes_its_point(project):
     point = notebook(
         project,
@@ -613,6 +614,7 @@ def test_waiting_is_told_with_what_to_look_at_and_sigterm_ends_it_in_a_line(proj
     assert "finished points are kept" in errors
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_later_takes_one_point_at_a_time(project, scheduler):
     """As on Slurm, where no worker is there when the sweep begins; this one has four threads."""
     address, processes = scheduler
@@ -770,6 +772,7 @@ def test_without_openssl_there_is_one_message(project, monkeypatch):
         cluster.make_certificate()
 
 
+@pytest.mark.slow
 def test_a_client_without_the_certificate_is_refused_by_the_server(project, certificate):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
