@@ -1,7 +1,8 @@
 """What each change to the model or the training is worth: validation MSE and k-NN accuracy over seeds.
 
 `python benchmarks/ablation.py --epochs 10 --seeds 3` adds to benchmarks/ablation.csv what it lacks and prints the
-table. The test images are not looked at.
+table. `--of best --epochs 40` does the same for notebooks/params/best.yml, each of its parts left out in turn, by the
+project's own training, in benchmarks/best.csv. The test images are not looked at.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import copy
 import csv
 import math
 import os
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -20,9 +22,11 @@ from torch.nn import functional as F
 
 from cae_lib import data, machine, metrics, model, training
 from cae_lib.config import Config
+from cae_lib.files import read_yaml
+from cae_lib.run import Run
 
-TABLE = Path(__file__).with_name("ablation.csv")
-VARIANTS = {  # each changes one thing of the first
+BEST = read_yaml(Path(__file__).parents[1] / "notebooks" / "params" / "best.yml")
+CHANGES = {  # each changes one thing of the first
     "GELU": {},
     "ReLU": dict(activation=nn.ReLU),
     "SiLU": dict(activation=nn.SiLU),
@@ -38,6 +42,19 @@ VARIANTS = {  # each changes one thing of the first
     "warm-up": dict(warmup=500),
     "one cycle to 3e-3": dict(peak=3e-3, warmup=0.25),
 }
+PARTS = {  # what best.yml asks of Config, and each change of it
+    "best": {},
+    "no residual blocks": dict(blocks=0),
+    "no refining convolution": dict(refine=0),
+    "images not moved": dict(shift=0.0),
+    "Adam": dict(optimizer="adam", weight_decay=Config.weight_decay),
+    "learning rate 1e-3": dict(learning_rate=1e-3),
+    "one cycle to 3e-3": dict(schedule="one-cycle", learning_rate=3e-3),
+    "Muon": dict(optimizer="muon", weight_decay=Config.weight_decay),
+    "widths 48-96": dict(channels=(48, 96)),
+    "two blocks": dict(blocks=2),
+}
+SETS = {"ablation": CHANGES, "best": PARTS}
 
 
 def build(config: Config, activation=None, norm=None, kernel=None) -> nn.Module:
@@ -87,7 +104,12 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
         batches = training.shuffled(len(images), config, 0, device)
         torch.optim.swa_utils.update_bn((images[batch].float().div_(255) for batch in batches), average)
         net = average
-    seconds = time.perf_counter() - begun
+    return judge(net, dataset, time.perf_counter() - begun)
+
+
+def judge(net: nn.Module, dataset: data.Dataset, seconds: float) -> dict:
+    """The row of a trained net."""
+    net = net.cpu()
     mse = training.mse(net, dataset.validation_images)
     codes = [metrics.encode(net, images) for images in (dataset.train_images, dataset.validation_images)]
     knn = metrics.knn_accuracy(codes[0], dataset.train_labels.numpy(), codes[1], dataset.validation_labels.numpy())
@@ -95,39 +117,48 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
     return dict(validation_mse=round(mse, 6), knn=round(knn, 4), parameters=parameters, seconds=round(seconds))
 
 
-def one_row(name: str, epochs: int, seed: int) -> dict:
+def one_row(of: str, name: str, epochs: int, seed: int) -> dict:
     """One training of one variant, in a process of its own."""
-    changes = dict(VARIANTS[name])
-    config = Config(epochs=epochs, seed=seed, channels=changes.pop("channels", (32, 64)))
-    return dict(variant=name, epochs=epochs, seed=seed) | measure(config, data.load(config), **changes)
+    changes, key = dict(SETS[of][name]), dict(variant=name, epochs=epochs, seed=seed)
+    if of == "ablation":
+        config = Config(epochs=epochs, seed=seed, channels=changes.pop("channels", (32, 64)))
+        return key | measure(config, data.load(config), **changes)
+    config = Config.from_dict(BEST | changes | dict(epochs=epochs, seed=seed), extra=("run",))
+    dataset = data.load(config)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        run = training.train(config, dataset, Run(folder))
+        return key | judge(run.model(), dataset, time.perf_counter() - begun)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--of", choices=SETS, default="ablation", help="which variants, and which table")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--only", nargs="*", help="the variants, all unless named")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side, one thread each")
     options = parser.parse_args()
-    rows = list(csv.DictReader(TABLE.open(encoding="utf-8"))) if TABLE.exists() else []
+    table, names = Path(__file__).with_name(f"{options.of}.csv"), options.only or list(SETS[options.of])
+    rows = list(csv.DictReader(table.open(encoding="utf-8"))) if table.exists() else []
     known = {(r["variant"], int(r["epochs"]), int(r["seed"])) for r in rows}
-    wanted = [(name, options.epochs, seed) for seed in range(options.seeds) for name in options.only]
+    wanted = [(name, options.epochs, seed) for seed in range(options.seeds) for name in names]
     with ProcessPoolExecutor(options.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        begun = [pool.submit(one_row, *key) for key in wanted if key not in known]
+        begun = [pool.submit(one_row, options.of, *key) for key in wanted if key not in known]
         for done in as_completed(begun):
             rows.append(done.result())
             print(rows[-1], flush=True)
-            with TABLE.open("w", newline="", encoding="utf-8") as file:
+            with table.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, rows[-1], lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
-    report(rows, options.epochs)
+    report(rows, names, options.epochs)
 
 
-def report(rows: list[dict], epochs: int) -> None:
+def report(rows: list[dict], names: list[str], epochs: int) -> None:
     """The table: mean ± standard deviation over the seeds."""
     print(f"\n{'variant':<26}{'validation MSE':>22}{'k-NN accuracy':>20}{'seeds':>7}")
-    for name in VARIANTS:
+    for name in names:
         own = [r for r in rows if r["variant"] == name and int(r["epochs"]) == epochs]
         if own:
             both = [torch.tensor([float(r[key]) for r in own]) for key in ("validation_mse", "knn")]

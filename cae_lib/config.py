@@ -54,11 +54,17 @@ class Config:
     test_size: int = _p(10_000, "images that nothing reads before the final evaluation", low=10, high=10_000)
     normal_class: int = _p(-1, "the only class trained on, to find all others; -1: all classes", low=-1, high=49)
     channels: tuple[int, ...] = _p((32, 64), "width after each halving of the image", low=1, high=1024)
+    blocks: int = _p(0, "residual blocks at each width of the maps", low=0, high=8)
+    refine: int = _p(0, "maps at full size, which one more convolution makes the image of; 0: none", low=0, high=256)
     latent_dim: int = _p(64, "the bottleneck: numbers kept of each image", low=1, high=1024)
     epochs: int = _p(40, "passes over the training images", low=1, high=10_000)
     batch_size: int = _p(128, "images per step", low=2, high=60_000)
-    learning_rate: float = _p(1e-3, "Adam's step size: the initial one, or one-cycle's highest", above=0.0)
-    weight_decay: float = _p(1e-5, "L2 penalty inside Adam", low=0.0)
+    optimizer: str = _p("adam", "what makes steps of gradients", choices=("adam", "adamw", "muon"))
+    learning_rate: float = _p(1e-3, "the optimiser's step size: the initial one, or one-cycle's highest", above=0.0)
+    weight_decay: float = _p(
+        1e-5, "L2 penalty inside Adam; beside the gradient, with adamw; none on what Muon steps", low=0.0
+    )
+    shift: float = _p(0.0, "share of the training images that are moved by a pixel at most", low=0.0, high=1.0)
     noise_std: float = _p(0.0, "Gaussian noise added to the input, not to the target: a denoising autoencoder", low=0.0)
     schedule: str = _p(
         "cosine", "how the learning rate changes", choices=("cosine", "one-cycle", "plateau", "constant")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError
@@ -126,6 +127,22 @@ def add_noise(x: Tensor, std: float, seed: int) -> Tensor:
     if std == 0:
         return x
     return x + std * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x.device)
+
+
+def shift_some(x: Tensor, share: float, seed: int) -> Tensor:
+    """Images x (B, 1, n, n), a share of them moved by at most one pixel across and down; black comes in at the border.
+
+    The same for a seed, on every device.
+    """
+    if share == 0:
+        return x
+    generator, (count, _, n, _) = torch.Generator().manual_seed(seed), x.shape
+    moved = torch.rand(count, generator=generator) < share
+    by = torch.randint(-1, 2, (2, count, 1), generator=generator) * moved[:, None]  # down and across: -1, 0 or 1
+    rows, columns = (by + torch.arange(1, n + 1)).to(x.device)  # (B, n) each, of the framed image
+    framed = F.pad(x, (1, 1, 1, 1))
+    of_rows = framed.gather(2, rows[:, None, :, None].expand(-1, -1, -1, n + 2))
+    return of_rows.gather(3, columns[:, None, None, :].expand(-1, -1, n, -1))
 
 
 def find(data_dir: str | Path | None = None, dataset: str = "fashion-mnist") -> tuple[Path, str]:

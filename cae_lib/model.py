@@ -30,6 +30,24 @@ def encoder_sizes(image_size: int, channels: tuple[int, ...]) -> list[int]:
     return sizes
 
 
+class ResidualBlock(nn.Module):
+    """Maps x (B, C, m, m) plus a correction of the same shape (He et al. 2016b, with GELU).
+
+    The correction is a convolution of the normalised maps. It begins at zero,
+    so that a new block changes nothing.
+    """
+
+    def __init__(self, maps: int):
+        super().__init__()
+        conv = nn.Conv2d(maps, maps, KERNEL, padding=PADDING)
+        nn.init.zeros_(conv.weight)
+        nn.init.zeros_(conv.bias)
+        self.correction = nn.Sequential(nn.BatchNorm2d(maps), nn.GELU(), conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.correction(x)  # (B, C, m, m)
+
+
 class ConvAutoencoder(nn.Module):
     """A convolutional autoencoder for images x (B, 1, n, n) in [0, 1].
 
@@ -53,6 +71,8 @@ class ConvAutoencoder(nn.Module):
             # The convolution needs no bias: BatchNorm brings one.
             conv = nn.Conv2d(c_in, c_out, KERNEL, STRIDE, PADDING, bias=False)
             encoder[f"conv{i}"] = conv
+            for b in range(1, config.blocks + 1):
+                encoder[f"block{i}_{b}"] = ResidualBlock(c_out)
             encoder[f"norm{i}"] = nn.BatchNorm2d(c_out)
             encoder[f"gelu{i}"] = nn.GELU()
         encoder["flatten"] = nn.Flatten()
@@ -63,10 +83,12 @@ class ConvAutoencoder(nn.Module):
         decoder["linear"] = nn.Linear(config.latent_dim, flat)
         decoder["unflatten"] = nn.Unflatten(1, last_maps)
         for i in range(depth, 0, -1):
-            c_in, c_out = widths[i], widths[i - 1]
+            c_in, c_out = widths[i], widths[i - 1] if i > 1 else config.refine or 1
             # Without output_padding the way back ends at 2m − 1 pixels: where
             # the encoder came from an even size, one pixel more is needed.
             bare_size = 2 * self.sizes[i] - 1
+            for b in range(1, config.blocks + 1):
+                decoder[f"block{i}_{b}"] = ResidualBlock(c_in)
             decoder[f"norm{i}"] = nn.BatchNorm2d(c_in)
             decoder[f"gelu{i}"] = nn.GELU()
             decoder[f"deconv{i}"] = nn.ConvTranspose2d(
@@ -76,8 +98,12 @@ class ConvAutoencoder(nn.Module):
                 STRIDE,
                 PADDING,
                 output_padding=self.sizes[i - 1] - bare_size,
-                bias=i == 1,  # no BatchNorm follows the last one
+                bias=i == 1 and not config.refine,  # no BatchNorm follows
             )
+        if config.refine:
+            decoder["norm0"] = nn.BatchNorm2d(config.refine)
+            decoder["gelu0"] = nn.GELU()
+            decoder["refine"] = nn.Conv2d(config.refine, 1, KERNEL, padding=PADDING)
         decoder["sigmoid"] = nn.Sigmoid()
         self.decoder = nn.Sequential(decoder)
 

@@ -18,14 +18,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
 from cae_lib.config import Config, ConfigError
-from cae_lib.data import Dataset, add_noise
+from cae_lib.data import Dataset, add_noise, shift_some
 from cae_lib.files import UserError
 from cae_lib.machine import choose_device, choose_layout, choose_precision, deterministic, provenance
 from cae_lib.model import ConvAutoencoder, encoder_sizes
+from cae_lib.optimizers import make_optimizers
 from cae_lib.run import Run, RunError, code_sha256
 from cae_lib.threads import Threads
 
-CODE = ("data", "machine", "model", "training")  # the modules that decide the weights
+CODE = ("data", "machine", "model", "optimizers", "training")  # the modules that decide the weights
 SHAPES: dict[str, Callable[[float], float]] = {  # share of the learning rate after a share t of the training
     "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,  # Loshchilov & Hutter 2017, without restarts
     "one-cycle": lambda t: t / 0.25 if t < 0.25 else SHAPES["cosine"]((t - 0.25) / 0.75),  # Smith & Topin 2019
@@ -74,7 +75,7 @@ def train(config: Config, dataset: Dataset, run: Run) -> Run:
 
 
 def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
-    """Train with Adam (Kingma & Ba 2015) on the mean squared error.
+    """Train on the mean squared error.
 
     Keeps in `run` the weights with the lowest validation loss. Once `signals`
     is not empty, saves a checkpoint after the step and raises `Interrupted`;
@@ -84,15 +85,11 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
     torch.manual_seed(config.seed)
     model = ConvAutoencoder(config)
     model.to(device, memory_format=choose_layout(device))
-    adam = torch.optim.Adam(
-        model.parameters(),
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=device.type != "mps",
-    )
-    plateau = ReduceLROnPlateau(adam, factor=0.5, patience=3)
+    optimizers = make_optimizers(model, config, device)
+    plateau = ReduceLROnPlateau(optimizers[0], factor=0.5, patience=3)
     threads = Threads(config, device, dtype)
-    parts = dict(model=model, adam=adam, plateau=plateau, threads=threads)
+    parts = dict(model=model, plateau=plateau, threads=threads)
+    parts |= {type(each).__name__: each for each in optimizers}
 
     images = dataset.train_images.to(device)  # (N, 1, n, n), uint8
     validation = dataset.validation_images.to(device)
@@ -111,15 +108,17 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
             batches = shuffled(len(images), config, epoch, device)
             threads.mark()
             for batch in batches[done % steps :]:  # all, or what is left
-                set_learning_rate(adam, config, done / total)
+                set_learning_rate(optimizers, config, done / total)
                 x = images[batch].float().div_(255)  # (B, 1, n, n)
+                x = shift_some(x, config.shift, config.seed + done)
                 noisy = add_noise(x, noise, config.seed + done)
                 with torch.autocast(device.type, dtype, enabled=mixed):
                     x_hat = model(noisy)  # (B, 1, n, n)
                 loss = F.mse_loss(x_hat.float(), x)
-                adam.zero_grad()
+                model.zero_grad()
                 loss.backward()
-                adam.step()
+                for each in optimizers:
+                    each.step()
                 running += loss.detach() * len(batch)
                 done += 1
                 bar.update()
@@ -134,7 +133,7 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
                     running_loss=running.item() / len(images),
                     train_loss=mse(model, images[: len(validation)], noise),
                     validation_loss=mse(model, validation, noise),
-                    learning_rate=adam.param_groups[0]["lr"],
+                    learning_rate=optimizers[0].param_groups[0]["lr"],
                 )
                 history.append(row)
                 run.save_history(history)
@@ -170,10 +169,13 @@ def resume(run: Run, parts: dict, running: Tensor) -> tuple[int, float, list[dic
     return state["done"], state["best"], state["history"], state["seconds"]
 
 
-def set_learning_rate(adam: torch.optim.Adam, config: Config, t: float) -> None:
-    """Set the learning rate after a share t of the training; with "plateau" and "constant" it stays as it is."""
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], config: Config, t: float) -> None:
+    """Set the learning rate after a share t of the training; with "plateau" and "constant" the first one's stays."""
+    rate = optimizers[0].param_groups[0]["lr"]
     if config.schedule in SHAPES:
-        adam.param_groups[0]["lr"] = config.learning_rate * SHAPES[config.schedule](t)
+        rate = config.learning_rate * SHAPES[config.schedule](t)
+    for each in optimizers:
+        each.param_groups[0]["lr"] = rate
 
 
 def show(bar: tqdm, config: Config, row: dict) -> None:

@@ -736,3 +736,19 @@ def test_a_normal_class_that_the_data_do_not_have_is_refused(tiny):
 def test_too_few_images_of_the_normal_class_are_named(tiny):
     with pytest.raises(ConfigError, match=r"normal_class: \d+ of 16 training images .* have label 3, .* larger"):
         data.load(dataclasses.replace(tiny, train_size=16, validation_size=10, normal_class=3))
+
+
+def test_a_share_of_the_images_moves_by_at_most_a_pixel_and_black_comes_in():
+    x = torch.rand(400, 1, 9, 9) + 0.1
+    moved = data.shift_some(x, 0.5, seed=3)
+    assert torch.equal(moved, data.shift_some(x, 0.5, seed=3)) and not torch.equal(
+        moved, data.shift_some(x, 0.5, seed=4)
+    )
+    assert data.shift_some(x, 0.0, seed=3) is x
+    framed = torch.nn.functional.pad(x, (1, 1, 1, 1))
+    found = []
+    for image, frame in zip(moved, framed, strict=True):
+        windows = {(i, j): frame[:, 1 + i : 10 + i, 1 + j : 10 + j] for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        found += [by for by, window in windows.items() if torch.equal(image, window)]
+    assert len(found) == 400 and set(found) == set(windows), "each is one of nine windows, and all nine occur"
+    assert found.count((0, 0)) / 400 == pytest.approx(0.5 + 0.5 / 9, abs=0.08)

@@ -24,10 +24,11 @@ from tests.conftest import ROOT
 
 SCRIPT = ROOT / "book" / "explore" / "network.js"
 RUN = Run("runs/smoke")
-ARCHITECTURES = [  # the report's; three halvings of an odd size; one of an even size
+ARCHITECTURES = [  # the report's; three halvings of an odd size; one of an even size; blocks and a refining convolution
     dict(),
     dict(dataset="synthetic", image_size=27, channels=(4, 6, 8), latent_dim=5),
     dict(dataset="synthetic", image_size=10, channels=(3,), latent_dim=1),
+    dict(dataset="synthetic", image_size=13, channels=(4, 6), latent_dim=5, blocks=2, refine=3),
 ]
 
 
@@ -36,18 +37,22 @@ def model_of(*values) -> ConvAutoencoder:
     """A model with random weights, large enough for images that differ, whose BatchNorms have seen something."""
     torch.manual_seed(0)
     model = ConvAutoencoder(Config(**dict(values)))
-    for layer in [*model.encoder, *model.decoder]:
+    for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             for values in (layer.weight.data, layer.running_var):
                 values.uniform_(0.5, 2)
             for values in (layer.bias.data, layer.running_mean):
                 values.normal_()
         elif isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-            layer.weight.data *= 3
+            if layer.weight.any():
+                layer.weight.data *= 3
+            else:  # a block's last convolution, which begins at zero
+                layer.weight.data.normal_(std=0.1)
     return model.eval()
 
 
-each_architecture = pytest.mark.parametrize("model", [model_of(*a.items()) for a in ARCHITECTURES], ids=["2", "3", "1"])
+NAMES = ("2", "3", "1", "blocks")
+each_architecture = pytest.mark.parametrize("model", [model_of(*a.items()) for a in ARCHITECTURES], ids=NAMES)
 
 
 def random_codes(model, count=100):
@@ -64,7 +69,7 @@ def test_folding_batchnorm_changes_no_image_and_no_code(model):
     np.testing.assert_allclose(network.run(network.fold(model.decoder), z), images, atol=1e-5)
     codes = metrics.encode(model, images)
     np.testing.assert_allclose(network.run(network.fold(model.encoder), images), codes, rtol=1e-4, atol=1e-4)
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.fold(model.encoder))
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.fold(model.encoder).modules())
 
 
 def test_folding_leaves_the_model_as_it_is():

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import make
 import nbformat
@@ -64,7 +65,8 @@ class Toy:
 
 
 @pytest.fixture
-def toy(tmp_path) -> Toy:
+def toy(tmp_path, monkeypatch) -> Toy:
+    monkeypatch.setattr(tasks.psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
     (tmp_path / "_source.json").write_text('"one"', encoding="utf-8")
     return Toy(tmp_path)
 
@@ -93,6 +95,16 @@ def test_what_reads_something_that_comes_out_the_same_is_not_made_anew(toy):
     b = toy.task("b", ("a",))
     toy.run(b)
     assert list(tasks.stale([a, b])) == ["a", "b"] and tasks.run([a, b], 2) == 1
+
+
+@pytest.mark.parametrize("free, told", [(3.9e9, "memory: 3.9 GB are free"), (4.1e9, "")])
+def test_little_free_memory_is_told_before_anything_is_made(toy, monkeypatch, capsys, free, told):
+    monkeypatch.setattr(tasks.psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    task = toy.task("a", ("_source",))
+    assert toy.run(task) == ["a"]
+    begun = capsys.readouterr().out
+    assert begun.startswith(told or "begun a") and ("JOBS=1" in begun) == bool(told)
+    assert toy.run(task) == [] and capsys.readouterr().out == "", "nothing is to be made"
 
 
 def test_what_only_comes_after_waits_but_is_not_made_anew(toy):

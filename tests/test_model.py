@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae_lib.config import Config, ConfigError
-from cae_lib.model import ConvAutoencoder, conv_size
+from cae_lib.model import ConvAutoencoder, ResidualBlock, conv_size
 from report.walk import shape_walk
 
 
@@ -89,3 +89,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others():
         torch.manual_seed(seed)
         states.append(torch.cat([p.flatten() for p in build(28, (4, 8)).parameters()]))
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_new_blocks_change_nothing_and_a_trained_one_does():
+    x = torch.rand(2, 1, 28, 28)
+    torch.manual_seed(0)
+    model = ConvAutoencoder(Config(blocks=2)).eval()
+    blocks = [layer for layer in model.modules() if isinstance(layer, ResidualBlock)]
+    assert len(blocks) == 2 * 2 * 2  # of each width, in the encoder and in the decoder
+    plain = ConvAutoencoder(Config()).eval()
+    plain.load_state_dict({name: value for name, value in model.state_dict().items() if "block" not in name})
+    with torch.inference_mode():
+        assert torch.equal(model(x), plain(x))
+        blocks[0].correction[-1].bias += 1.0
+        assert not torch.equal(model(x), plain(x))
+
+
+def test_the_refining_convolution_makes_one_image_of_many_maps():
+    rows = {row.name: row for row in shape_walk(ConvAutoencoder(Config(refine=5))) if row.part == "decoder"}
+    assert rows["deconv1"].output == (5, 28, 28) and rows["deconv1"].parameters == 32 * 5 * 9
+    assert (rows["refine"].input, rows["refine"].output) == ((5, 28, 28), (1, 28, 28))
+    assert rows["refine"].parameters == 5 * 9 + 1 and rows["refine"].formula == "⌊(28 + 2·1 − 3) / 1⌋ + 1 = 28"

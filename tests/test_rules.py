@@ -27,7 +27,7 @@ each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "names", "subject", "fetch", "data")
 ORDER += tuple(f"imports.{name}" for name in ("sources", "arrays", "tables", "folders", "parts", "pixels", "__init__"))
-ORDER += ("model", "machine", "run", "threads", "training", "metrics")
+ORDER += ("model", "optimizers", "machine", "run", "threads", "training", "metrics")
 ORDER += tuple(f"sweeps.{name}" for name in ("execution", "grid", "results", "points", "cluster", "driver", "__init__"))
 ORDER += ("__main__",)
 EXERCISES = (

@@ -1,7 +1,8 @@
 /* The model's forward pass: an image in, its code out, or the reverse. What PyTorch does with book/explore/network.py's `fold`.
 
-   A network is a list of layers, each named like PyTorch's: conv, deconv (a transposed convolution), linear, gelu, sigmoid.
-   There is no BatchNorm: it was folded into the weights. An image of C channels is one flat array, channel by channel. */
+   A network is a list of layers, each named like PyTorch's: conv, deconv (a transposed convolution), linear, gelu, sigmoid;
+   residual adds what its own layers make of the maps to them. There is no BatchNorm: it was folded into the weights, or is a
+   scale, where no layer with weights comes before it. An image of C channels is one flat array, channel by channel. */
 "use strict";
 
 /** A function from what the export says of half a model: its layers in order, and all their weights. */
@@ -10,19 +11,31 @@ function makeNetwork({ layers, weights }) {
   let read = 0;
   const take = (count) => numbers.subarray(read, (read += count));
 
-  const steps = layers.map((layer) => {
+  const stepOf = (layer) => {
     const { kind, inputs, outputs, kernel = 1 } = layer;
     if (kind === "gelu") return (x) => x.map(gelu);
     if (kind === "sigmoid") return (x) => x.map(sigmoid);
+    if (kind === "residual") {
+      const correction = chain(layer.layers);
+      return (x) => correction(x).map((value, i) => x[i] + value);
+    }
+    if (kind === "scale") {
+      const [factors, shifts] = [take(outputs), take(outputs)];
+      return (x) => addBias(multiplyChannels(x, factors), shifts);
+    }
     const [weight, bias] = [take(inputs * outputs * kernel ** 2), take(outputs)];
     if (kind === "linear") return (x) => addBias(product(weight, x, inputs), bias);
     if (kind === "conv") return (x) => addBias(product(weight, patches(x, layer), inputs * kernel ** 2), bias);
     const turned = transpose(weight, inputs);
     return (x) => addBias(overlay(product(turned, transpose(x, inputs), inputs), layer), bias);
-  });
+  };
+  const chain = (list) => {
+    const steps = list.map(stepOf);
+    return (x) => steps.reduce((values, step) => step(values), x);
+  };
 
   /** Float32Array → Float32Array: n·n pixels between 0 and 1, row by row, or as many numbers as a code has. */
-  return (x) => steps.reduce((values, step) => step(values), x);
+  return chain(layers);
 }
 
 /**
@@ -59,6 +72,12 @@ function transpose(x, rows) {
     for (let c = 0; c < columns; c++) turned[c * rows + r] = x[r * columns + c];
   }
   return turned;
+}
+
+/** x, each channel times its factor. */
+function multiplyChannels(x, factors) {
+  const each = x.length / factors.length;
+  return x.map((value, i) => value * factors[Math.floor(i / each)]);
 }
 
 /** A bias for each channel of y, in place. */

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+import psutil
+
 from cae_lib.files import UserError
 
+FREE, NEEDED = 4.0, 1.3  # GB: below which a machine is told to have little; what the largest chapter took, measured
 Digests = dict[str, str]  # what something is made from: a SHA-256 under each name
 
 
@@ -55,6 +58,8 @@ def run(tasks: list[Task], jobs: int) -> int:
     After a failure nothing more is begun; it is raised when what was under way has ended.
     """
     waiting = stale(tasks)  # as far as can be known: what reads something that comes out the same is not made
+    if waiting:
+        warn_of_memory(jobs)
     under_way, failures, made = {}, [], 0
     usual = taken = 1.0  # seconds, of what is made so far: how fast this machine is today
     pool = ThreadPoolExecutor(jobs)
@@ -85,6 +90,17 @@ def run(tasks: list[Task], jobs: int) -> int:
     if failures:
         raise UserError("\n".join(map(str, failures)))
     return made
+
+
+def warn_of_memory(jobs: int) -> None:
+    """Say so where the machine has little memory free for what is made, before it begins."""
+    free = psutil.virtual_memory().available / 1e9
+    if free < FREE:
+        print(
+            f"memory: {free:.1f} GB are free, and a chapter takes up to {NEEDED} GB, {jobs} at a time: close what you "
+            "do not need" + (", or make one at a time: JOBS=1" if jobs > 1 else ""),
+            flush=True,
+        )
 
 
 def _alone(task: Task) -> Future:

@@ -39,7 +39,7 @@ def shape_walk(model: ConvAutoencoder) -> list[Layer]:
 def _formula(layer: nn.Module, before: tuple[int, ...], after: tuple[int, ...]) -> str:
     n, m = before[-1], after[-1]
     if isinstance(layer, nn.Conv2d):
-        return f"⌊({n} + 2·{PADDING} − {KERNEL}) / {STRIDE}⌋ + 1 = {m}"
+        return f"⌊({n} + 2·{PADDING} − {KERNEL}) / {layer.stride[0]}⌋ + 1 = {m}"
     if isinstance(layer, nn.ConvTranspose2d):
         return f"({n} − 1)·{STRIDE} − 2·{PADDING} + {KERNEL} + {layer.output_padding[0]} = {m}"
     if isinstance(layer, nn.Flatten | nn.Unflatten):

@@ -20,7 +20,8 @@ MEASURED = {  # value: its names in metrics.json, of which the first one that is
 }
 COUNTED = {"claims_failed": False, "claims_held": True, "claims_undecided": None}  # value: the outcome of its claims
 SET = ("batch_size", "epochs", "latent_dim", "test_size", "train_size", "validation_size", "weight_decay")
-VALUES = (*MEASURED, *COUNTED, "claims_judged", *SET, "parameters", "schedule")
+TOLD = ("augmentation", "decay", "optimizer", "schedule")  # sentences, or parts of one
+VALUES = (*MEASURED, *COUNTED, "claims_judged", *SET, *TOLD, "parameters")
 
 
 def findings(lang: str, run: dict, asked: set[str]) -> dict[str, str]:
@@ -34,8 +35,9 @@ def findings(lang: str, run: dict, asked: set[str]) -> dict[str, str]:
             found[name] = number(getattr(config, name), lang)
         elif name == "parameters":
             found[name] = number(run["provenance"]["parameters"], lang)
-        elif name == "schedule":
-            found[name] = schedule(lang, config)
+        elif name in TOLD:
+            tell = dict(augmentation=augmentation, decay=decay, optimizer=optimizer, schedule=schedule)[name]
+            found[name] = tell(lang, config)
         else:
             outcomes = [verdict["holds"] for verdict in metrics.get("verdicts", [])]
             count = len(outcomes) if name == "claims_judged" else outcomes.count(COUNTED[name])
@@ -70,6 +72,34 @@ def measured(lang: str, folder: Path, metrics: dict, name: str) -> str:
             f"{{{{ {name} }}}}; `make report` measures it, or take it out of the page"
         )
     return f"{number(100 * value, lang, digits)}%" if unit == "%" else number(value, lang, digits)
+
+
+def optimizer(lang: str, config: Config) -> str:
+    """What makes steps of gradients, with its source."""
+    adam, adamw = "{cite}`kingma2015`", "{cite}`loshchilov2019`"
+    muon = translator(lang)("Muon {muon} for the weights of hidden layers and Adam {adam} for all others")
+    muon = muon.format(muon="{cite}`jordan2024`", adam=adam)
+    return {"adam": f"Adam {adam}", "adamw": f"AdamW {adamw}", "muon": muon}[config.optimizer]
+
+
+def decay(lang: str, config: Config) -> str:
+    """Which of the two penalties this training had."""
+    tr = translator(lang)
+    if config.optimizer == "adamw":
+        return tr(
+            "It is the one used here, and its factor may be far larger: the gradient is that of the error alone, and "
+            "in each step every weight shrinks by the learning rate times the factor."
+        )
+    return tr("The penalty of this training is part of the gradient.")
+
+
+def augmentation(lang: str, config: Config) -> str:
+    """What the training does to its images before it sees them."""
+    tr = translator(lang)
+    if config.shift:
+        text = tr("In every step {share} of the images, drawn at random, are moved by at most one pixel each way.")
+        return text.format(share=f"{number(100 * config.shift, lang)}%")
+    return tr("No image is changed or added for training.")
 
 
 def schedule(lang: str, config: Config) -> str:

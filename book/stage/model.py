@@ -21,7 +21,7 @@ from stage.myst import directive, myst
 from stage.sources import words_of
 
 PAPER, WIDE = (252, 251, 248), 1600  # the colour of all figures' ground (see book.css); pixels across, at most
-BEGIN = ("Conv2d", "ConvTranspose2d", "Flatten", "Linear")  # the layers that begin a row of the table
+BEGIN = ("Conv2d", "ConvTranspose2d", "ResidualBlock", "Flatten", "Linear")  # the layers that begin a row of the table
 
 
 def layers_table(lang: str, run: dict) -> str:

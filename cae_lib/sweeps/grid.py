@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cae_lib import subject
+from cae_lib import subject, training
 from cae_lib.config import Config, ConfigError, read_parameters
 from cae_lib.files import FileError, UserError, project_path, read_yaml
 from cae_lib.run import code_sha256
 
-CODE = ("data", "machine", "model", "training", "metrics")  # the modules that decide a point's result
+CODE = (*training.CODE, "metrics")  # the modules that decide a point's result
 KEYS = {"title": dict, "notebook": str, "fixed": dict, "grid": dict, "points": list, "seeds": list, "metrics": list}
 EACH = "each"  # in place of a grid's list of normal classes
 

@@ -7,6 +7,8 @@ from report.numbers import number, numerals
 from report.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PAPER, PURPLE, WIDTH, canvas, localise
 from report.words import word
 
+DRAWN = ("Conv2d", "Flatten", "Linear", "Unflatten", "ConvTranspose2d")  # what makes an image a code, and the reverse
+
 
 def plot_class_counts(counts, names, lang):
     """Images of each class; `counts` maps a split's term to (classes,) numbers. The line is an equal share."""
@@ -96,8 +98,9 @@ def plot_model(walk, image, lang):
     """The model drawn from its `shape_walk`: the encoder above, the decoder below on its way back, the code between.
 
     Each map stands over its twin of the same size; the maps' sides are to scale. `image` (n, n) in [0, 1] goes in.
+    What leaves the sizes as they are is not drawn.
     """
-    steps = [row for row in walk if row.kind not in ("BatchNorm2d", "GELU", "Sigmoid")]
+    steps = [row for row in walk if row.kind in DRAWN and row.name != "refine"]
     down, up = steps[: len(steps) // 2], steps[: len(steps) // 2 - 1 : -1]  # the layers above and below, left to right
     shapes = [down[0].input, *(row.output for row in down)]  # image, maps, flat vector, code
     tight = len(shapes) > 5
