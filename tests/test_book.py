@@ -296,6 +296,25 @@ def test_every_schedule_is_told_in_both_languages(tmp_path, schedule):
     assert english.count("{cite}") == indonesian.count("{cite}") == (schedule in ("cosine", "one-cycle"))
 
 
+@pytest.mark.parametrize(
+    "changes, name, told",
+    [
+        (dict(optimizer="adam"), "optimizer", "Adam {cite}`kingma2015`"),
+        (dict(optimizer="adamw"), "optimizer", "AdamW {cite}`loshchilov2019`"),
+        (dict(optimizer="muon"), "optimizer", "Muon {cite}`jordan2024`"),
+        (dict(optimizer="adam"), "decay", ""),
+        (dict(optimizer="adamw"), "decay", ""),
+        (dict(shift=0.0), "augmentation", ""),
+        (dict(shift=0.25), "augmentation", "25%"),
+    ],
+)
+def test_how_the_weights_were_trained_is_told_in_both_languages(tmp_path, changes, name, told):
+    run = sources.read_run(make_run(tmp_path, **changes))
+    english, indonesian = (findings.findings(lang, run, {name})[name] for lang in ("en", "id"))
+    assert told in english and told in indonesian and "{" not in english.replace("{cite}", "")
+    assert (english == indonesian) == (changes.get("optimizer") in ("adam", "adamw") and name == "optimizer")
+
+
 def test_what_a_page_can_say_makes_an_edition_another_and_nothing_else_does(tmp_path):
     def told(**changed):
         measure(tmp_path, **changed)
