@@ -228,6 +228,8 @@ def test_a_kernel_that_dies_is_told_as_that(tmp_path):
     with pytest.raises(UserError, match=r"dies.ipynb: its kernel, .* has died") as error:
         execute_chapter(tmp_path / "dies.ipynb", tmp_path / "out.ipynb", {}, 1, dict)
     assert "the same command" in str(error.value) and not (tmp_path / "out.ipynb").exists()
+    (shown,) = nbformat.read(tmp_path / "out.failed.ipynb", 4).cells[0].outputs
+    assert shown.text == "before\n", "what it had shown until then"
 
 
 def test_the_progress_of_a_training_is_dropped_from_the_executed_notebook_and_nothing_else():

@@ -5,12 +5,14 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from cae_lib.files import project_path
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
+REWRITTEN = 5.0  # seconds, at least, between two writings of a notebook under way
 
 
 def execute(source: Path, output: Path, parameters: dict, threads: int, log: Path, told=None) -> None:
@@ -48,6 +50,7 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
                     str(source),
                     str(output),
                     parameters,
+                    engine_name=sparing_engine(),
                     kernel_name="python3",
                     language="python",
                     progress_bar=False,
@@ -59,3 +62,31 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
 
         with ThreadPoolExecutor(1) as alone:  # whose event loop is its own, whatever runs in the caller's thread
             alone.submit(run).result()
+
+
+@cache
+def sparing_engine() -> str:
+    """The name of papermill's engine, but that it writes the notebook under way once in a few seconds.
+
+    papermill's own writes it before and after each cell with all figures until then: a fifth of a chapter's CPU time.
+    """
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class Sparing(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, manager, kernel_name, **options):
+            write = manager.save
+
+            def save() -> None:
+                if (manager.now() - manager.last_save_time).total_seconds() >= REWRITTEN:
+                    write()
+
+            manager.save = save
+            try:
+                super().execute_managed_notebook(manager, kernel_name, **options)
+            except Exception:  # the kernel has died; where a cell fails, papermill writes it
+                write()
+                raise
+
+    papermill_engines.register("sparing", Sparing)
+    return "sparing"
