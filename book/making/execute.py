@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cae_lib.files import UserError, write_atomic
-from cae_lib.sweeps.execution import execute
+from cae_lib.sweeps.execution import execute, spare_grammar
 
 
 def execute_chapter(source: Path, output: Path, parameters: dict, threads: int, facts: Callable) -> None:
@@ -13,6 +13,7 @@ def execute_chapter(source: Path, output: Path, parameters: dict, threads: int, 
 
     Raises `UserError`, which names the notebook, the cell and its error, where it fails.
     """
+    spare_grammar()
     import nbformat
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError

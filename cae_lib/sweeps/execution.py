@@ -24,7 +24,7 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
     after this process, however that ends. Raises papermill's `PapermillExecutionError` where a cell fails, and
     nbclient's `DeadKernelError` where the kernel dies.
     """
-    sys.modules["rfc3987_syntax"] = None  # jsonschema would import it: a second, for a format that no notebook has
+    spare_grammar()
     import papermill
     from jupyter_client import AsyncKernelManager
     from jupyter_core.utils import ensure_event_loop
@@ -62,6 +62,14 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
 
         with ThreadPoolExecutor(1) as alone:  # whose event loop is its own, whatever runs in the caller's thread
             alone.submit(run).result()
+
+
+def spare_grammar() -> None:
+    """Keep jsonschema, which checks notebooks, from building a grammar of addresses: a second or two, for no notebook.
+
+    To be called before nbformat, papermill or Jupyter Book is imported.
+    """
+    sys.modules["rfc3987_syntax"] = None
 
 
 @cache
