@@ -633,6 +633,7 @@ def test_a_worker_that_comes_later_takes_one_point_at_a_time(project, scheduler)
     assert driver.returncode == 0 and "4 of 4 points finished" in rest, rest
 
 
+@pytest.mark.slow  # what such a worker says of a point is tried above, in this process
 def test_a_worker_with_another_commit_is_refused_and_the_sweep_says_so(project, scheduler, tmp_path_factory):
     """As when one clone was not pulled: its errors are a thousand times larger, and nobody would know."""
     address, processes = scheduler
