@@ -169,6 +169,7 @@ def modules() -> list[str]:
     return [name.removesuffix(".__init__") for name in names]
 
 
+@pytest.mark.slow
 def test_without_posix_everything_is_imported_trained_planned_and_a_notebook_executed(windows, tmp_path):
     tiny = TINY | {"channels": "4,8", "epochs": 1}
     done = windows("-c", EVERYTHING, tmp_path, json.dumps(modules()), json.dumps(tiny))

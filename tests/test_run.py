@@ -437,6 +437,7 @@ def test_two_trainings_at_once_one_trains_and_the_other_leaves_with_code_75(tmp_
     assert first.wait() == 0
 
 
+@pytest.mark.slow
 def test_spaces_letters_of_any_alphabet_and_a_missing_home_are_no_obstacle(tmp_path):
     path = tmp_path / "laporan kami – ñ 漢"
     environment = {k: v for k, v in os.environ.items() if k != "HOME"}
@@ -458,6 +459,7 @@ def open_folder():
         yield Path(folder)
 
 
+@pytest.mark.slow
 def test_a_read_only_source_tree_is_no_obstacle_to_a_run_elsewhere(open_folder, someone_else):
     tree = open_folder / "tree"
     shutil.copytree(ROOT / "cae_lib", tree / "cae_lib", ignore=shutil.ignore_patterns("__pycache__"))

@@ -215,6 +215,7 @@ def test_a_sweep_runs_its_points_once_reports_the_failed_one_and_goes_on(project
     assert third.returncode == 0 and "to run" not in third.stdout and executions(project) == [1] * 6
 
 
+@pytest.mark.slow
 def test_a_real_point_is_trained_and_one_with_too_many_widths_fails_alone(project):
     (project / "notebooks/en").symlink_to(ROOT / "notebooks/en")
     points = [dict(channels=[4, 8]), dict(channels=[4] * 5)]
