@@ -4,6 +4,7 @@
 their ratios, and writes benchmarks/levers.csv. `torch.compile` also has its seconds of compiling written down.
 """
 
+import argparse
 import csv
 import os
 import statistics
@@ -67,7 +68,10 @@ def milliseconds(step: Callable, threads: int, steps: int = 20) -> float:
     return 1000 * (time.perf_counter() - begun) / steps
 
 
-def main(rounds: int = 12) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=12, help="measurements of each change, in turn")
+    rounds = parser.parse_args().rounds
     images, cores = data.load(CONFIG).train_images, os.cpu_count()
     steps, first = {}, {}
     for name, changes in VARIANTS.items():
