@@ -23,7 +23,7 @@ from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
 from cae_lib.sweeps.execution import THREADS
 
-# Two of pytest's workers share two cores, and threads that wait for each other take many times as long beside other
+# Pytest's workers share the cores, and threads that wait for each other take many times as long beside other
 # work: all that the tests begin has one, unless the environment says otherwise.
 os.environ.update({name: os.environ.get(name, "1") for name in THREADS})
 torch.set_num_threads(int(os.environ[THREADS[0]]))
@@ -62,7 +62,7 @@ def pytest_xdist_make_scheduler(config, log):
     """Tests run side by side, those that share a fixture or a cache together; so do those on the smoke report.
 
     Of these, one worker has those that make something of it; those that only read it come last, when it is there, as
-    a second worker would do nothing but wait for it.
+    the other workers would do nothing but wait for it.
     """
 
     class ByReport(LoadScopeScheduling):
@@ -130,7 +130,7 @@ def by_distance(reference, query):
 def smoke_build() -> Path:
     """The folder of a whole report on synthetic garments, both editions and no sweep, made (or found) by make.
 
-    Of two of pytest's workers, the second waits, and finds what the first one made.
+    Of pytest's workers, the others wait, and find what the first one made.
     """
     build = ROOT / "_build" / "smoke"
     words = [*MAKE, "report", "PROFILE=smoke", f"BUILD={build.relative_to(ROOT)}", "SWEEPS="]

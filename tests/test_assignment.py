@@ -234,7 +234,7 @@ def test_a_folder_of_something_else_is_left_alone(place):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--nim", NIM, "--base", "fulll"), "BASE: found 'fulll', allowed are fast, full"),
+        (("--nim", NIM, "--base", "fulll"), "BASE: found 'fulll', allowed are best, fast, full"),
         (("--nim", NIM, "--langs", "jv"), "LANGS: found 'jv', allowed are en id"),
         ((), "NIM: found None"),
     ],

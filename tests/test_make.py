@@ -388,7 +388,7 @@ def test_a_mistake_in_what_people_write_is_told_first_in_one_message(place, mist
     [
         (
             ["PROFILE=fll"],
-            "PROFILE: found 'fll'; allowed are fast, full, quick, smoke (the files in",
+            "PROFILE: found 'fll'; allowed are best, fast, full, quick, smoke (the files in",
         ),
         (["LANGS=fr"], "LANGS: found 'fr'; allowed are id en (the folders in book/)"),
         (["BASE_URL=example.org"], "BASE_URL: found 'example.org'"),

@@ -514,6 +514,7 @@ def test_nobody_at_the_address_is_one_message(project):
     assert "SCHEDULER: nobody answers at tcp://127.0.0.1:9" in done.stderr and "dask scheduler" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler):
     address, processes = scheduler
     write(project, grid=dict(latent_dim=[2]), seeds=[1003])
