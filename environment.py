@@ -144,10 +144,8 @@ def programs(verb: str, settings: dict) -> list[list[str]]:
     sweep = ["-m", "cae_lib", "sweep", settings["SWEEP"], *given("PROFILE", "SCHEDULER", "WORKERS")]
     options = split_words("OPTIONS", settings["OPTIONS"] or "")
     shown = f"{build}/notebooks/{''.join(langs[-1:])}"
-    jobs = settings["JOBS"]
-    workers = str(int(jobs) + 1) if jobs.isdecimal() else jobs  # one more: a test often only waits for a process
     known = {
-        "test": [["-m", "pytest", "-m", "not slow", "-n", workers]],
+        "test": [["-m", "pytest", "-m", "not slow", "-n", settings["JOBS"]]],
         "test-all": [["-m", "pytest"]],
         "lab": [["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{''.join(langs[:1])}", *root]],
         "import": [["-m", "cae_lib", "import", settings["FROM"] or "", f"data/{settings['NAME'] or ''}", *options]],

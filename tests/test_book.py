@@ -624,6 +624,7 @@ def test_one_edition_alone_points_to_no_other(tmp_path):
     assert [edition["code"] for edition in told["languages"]] == ["id"] and told["default_language"] == "id"
 
 
+@pytest.mark.slow
 def test_a_warning_fails_the_edition_with_the_warning_alone(tmp_path):
     run, notebooks = trained(tmp_path / "run"), make_notebooks(tmp_path / "notebooks", "en")
     broken = new_notebook(cells=[new_markdown_cell("# T\n\n{cite}`nobody1900` $\\foo{$")])
