@@ -31,7 +31,7 @@ def encoder_sizes(image_size: int, channels: tuple[int, ...]) -> list[int]:
 
 
 class ResidualBlock(nn.Module):
-    """Maps x (B, C, m, m) plus a correction of the same shape (He et al. 2016b, with GELU).
+    """Maps x (B, C, m, m) plus a correction of the same shape (He et al. 2016, with GELU).
 
     The correction is a convolution of the normalised maps. It begins at zero,
     so that a new block changes nothing.

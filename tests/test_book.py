@@ -304,6 +304,7 @@ def test_every_schedule_is_told_in_both_languages(tmp_path, schedule):
         (dict(optimizer="muon"), "optimizer", "Muon {cite}`jordan2024`"),
         (dict(optimizer="adam"), "decay", ""),
         (dict(optimizer="adamw"), "decay", ""),
+        (dict(optimizer="muon"), "decay", "Adam"),
         (dict(shift=0.0), "augmentation", ""),
         (dict(shift=0.25), "augmentation", "25%"),
     ],

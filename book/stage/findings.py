@@ -90,6 +90,8 @@ def decay(lang: str, config: Config) -> str:
             "It is the one used here, and its factor may be far larger: the gradient is that of the error alone, and "
             "in each step every weight shrinks by the learning rate times the factor."
         )
+    if config.optimizer == "muon":
+        return tr("In this training only the weights that Adam steps have the penalty, as part of their gradient.")
     return tr("The penalty of this training is part of the gradient.")
 
 
