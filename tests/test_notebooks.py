@@ -15,6 +15,7 @@ import torch
 
 from cae_lib.files import UserError
 from cae_lib.run import Run, RunError
+from cae_lib.sweeps.execution import end_idle
 from cae_lib.training import train
 from making.execute import drop_progress, execute_chapter
 from report import claims
@@ -216,6 +217,7 @@ def test_kernels_are_reached_by_sockets_and_by_ports_where_the_temporary_folder_
     (deep := tmp_path / ("deep" * 30)).mkdir()
     for folder, transport in (("/tmp", "ipc"), (str(deep), "tcp")):
         monkeypatch.setattr("tempfile.tempdir", folder)
+        end_idle()
         execute_chapter(tmp_path / "asked.ipynb", tmp_path / "out.ipynb", {}, 1, lambda: {"fact": 1})
         notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
         assert notebook.cells[-1].outputs[0].text == f"{transport}\n" and notebook.metadata["report"] == {"fact": 1}

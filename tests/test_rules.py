@@ -256,7 +256,12 @@ def test_what_a_notebook_imports_is_asked_for_without_what_makes_the_book():
     ]
     for path in NOTEBOOKS.values():
         code += [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    trees = (ast.Module([n for n in ast.parse(text).body if not isinstance(n, ast.FunctionDef)], []) for text in code)
+
+    class WithoutFunctions(ast.NodeTransformer):
+        def visit_FunctionDef(self, node):
+            return None
+
+    trees = (WithoutFunctions().visit(ast.parse(text)) for text in code)
     roots = {name.split(".")[0] for tree in trees for name in imported(tree)} - set(sys.stdlib_module_names)
     known, asked = importlib.metadata.packages_distributions(), {one.name for one in FOR_NOTEBOOKS}
     needed = {root: set(packages(known[root])) for root in roots - {"cae_lib", "report", "explore", "IPython"}}

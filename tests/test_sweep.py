@@ -24,11 +24,12 @@ import pytest
 import yaml
 from distributed import Client, versions
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from papermill.exceptions import PapermillExecutionError
 
 from cae_lib import files
 from cae_lib.config import Config
 from cae_lib.run import Run, RunBusy
-from cae_lib.sweeps import cluster, driver, grid, points, results
+from cae_lib.sweeps import cluster, driver, execution, grid, points, results
 from cae_lib.sweeps.driver import run_points
 from cae_lib.sweeps.grid import SweepError, read_sweep
 from cae_lib.sweeps.points import run_point
@@ -402,6 +403,35 @@ def test_a_kernel_has_the_projects_folder_and_threads_of_its_own(project):
     assert dict(os.environ) == before and Path.cwd() == project
     executed = nbformat.read(Path(points[0].directory) / "point.ipynb", 4)
     assert executed.cells[-1].execution_count == 4 and not list(project.rglob("*.partial.*"))
+
+
+def test_a_kernel_is_used_again_and_finds_nothing_of_the_notebook_before(project):
+    source, output, log = (project / name for name in ("asked.ipynb", "out.ipynb", "log"))
+    code = project / "book" / "own.py"
+    code.parent.mkdir()
+
+    def ask(cell: str) -> list[str]:
+        cells = [new_code_cell("import os; print(os.getpid())"), new_code_cell(cell)]
+        nbformat.write(new_notebook(cells=cells), source)
+        execution.execute(source, output, {}, 1, log)
+        cells = nbformat.read(output, 4).cells
+        assert [cell.execution_count for cell in cells] == [1, 2]
+        return [cell.outputs[0].text.strip() for cell in cells]
+
+    execution.end_idle()
+    first, seeded = ask("import decimal, random; random.seed(0); os.write(2, b'said'); print(random.random())")
+    assert log.read_bytes() == b"said"
+    random = "__import__('random').random()"
+    again, found = ask(f"import sys; print('decimal' in globals(), len(In), 'decimal' in sys.modules, {random})")
+    assert again == first and found.startswith("False 3 True ") and not found.endswith(seeded)
+    assert log.read_bytes() == b""
+    with pytest.raises(PapermillExecutionError, match="ZeroDivisionError"):  # after which its kernel ends
+        ask("1 / 0")
+    second, _ = ask("print()")
+    code.write_text("", encoding="utf-8")  # which the kernel might have imported as it was
+    third, _ = ask("print()")
+    ask(f"print(open({str(code)!r}, 'w').write('changed'))")
+    assert len({first, second, third}) == 3 and execution.idle == []
 
 
 def test_a_killed_kernel_is_one_failed_point(project):

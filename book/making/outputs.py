@@ -16,6 +16,7 @@ from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
 from cae_lib.files import FileError, UserError, project_path, run_path, write_atomic
+from cae_lib.sweeps.execution import end_idle
 from making import docx
 from making.digests import (
     code_digest,
@@ -321,6 +322,7 @@ def edition(report: Report, lang: str) -> Task:
     def make(digests: Digests) -> None:
         from stage.edition import build_edition
 
+        end_idle()  # all chapters are executed
         executed = report.shown(lang)
         addresses = {"base": report.base_url, "repository": report.repository}
         build_edition(
