@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -69,9 +71,10 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
             text = (ROOT / file).read_text(encoding="utf-8")
+            scope = file if 'scope="module"' in text or "@functools.cache" in text else nodeid
             if "smoke_build" not in text:
-                return file if 'scope="module"' in text or "@functools.cache" in text else nodeid
-            return "makers" if Path(file).stem in MAKERS else f"readers: {file}"
+                return scope
+            return "makers" if Path(file).stem in MAKERS else f"readers: {scope}"
 
         def _assign_work_unit(self, node):
             for scope in list(self.workqueue):
@@ -137,6 +140,21 @@ def smoke_build() -> Path:
     done = subprocess.run(words, cwd=ROOT, env=outside_make(), capture_output=True, text=True)
     assert done.returncode == 0, f"make report PROFILE=smoke failed:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return build
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def site(smoke_build):
+    """The address of the smoke book on a static server."""
+    handler = functools.partial(QuietHandler, directory=smoke_build / "html")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def torchvision_says(dataset: str) -> dict:

@@ -1,9 +1,6 @@
 """The smoke editions in a real Chromium: what only a browser can tell about the pages."""
 
 import re
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import snowballstemmer
@@ -43,22 +40,7 @@ def test_the_search_shows_excerpts_from_a_file(smoke_build, tab):
 # --- from a server, as most read it --------------------------------------------------------------------------
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def site(smoke_build):
-    """The address of the smoke book on a static server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=smoke_build / "html"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reader(browser):
     """One tab for all pages: a phone as WCAG measures reflow, which is a desktop at 400 %; motion is not wanted."""
     tab = browser.new_page(viewport={"width": 320, "height": 640}, reduced_motion="reduce")

@@ -3,8 +3,6 @@
 import base64
 import functools
 import json
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -190,17 +188,6 @@ def test_gelu_and_half_precision_are_exact_enough(browser):
 
 
 @pytest.fixture(scope="module")
-def server(smoke_build):
-    """The address of the smoke report on a plain static server."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=smoke_build / "html")
-    handler.log_message = lambda *_: None
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}/"
-        listening.shutdown()
-
-
-@pytest.fixture(scope="module")
 def opened(browser, smoke_build):
     """A function that opens the page, once for each address, and keeps what went wrong and what was asked for."""
     tabs = {}
@@ -261,8 +248,8 @@ def assert_same(image, wanted):
     assert np.abs(image - wanted).max() <= 2.5 / 255
 
 
-def test_from_a_file_and_from_a_server_it_asks_nobody_else_and_nothing_fails(opened, server):
-    for home in (None, server):
+def test_from_a_file_and_from_a_server_it_asks_nobody_else_and_nothing_fails(opened, site):
+    for home in (None, f"{site}/"):
         tab = opened("id", home)
         assert tab.errors == [] and len(tab.asked) > 10
         assert [url for url in tab.asked if not url.startswith(tab.home)] == []

@@ -778,6 +778,8 @@ def test_the_estimate_is_steady_where_points_end_in_bursts(monkeypatch):
             minutes, seconds = map(int, re.findall(r"\d+", told))
             errors.append(60 * minutes + seconds - (600 - second))
     assert len(errors) > 500 and max(map(abs, errors)) <= 5
+    now[0] += 1000
+    assert estimate.left(4, 4) == "about 00:03 left", "the last ones are late"
 
 
 # --- nobody else ------------------------------------------------------------------------------------------------

@@ -131,5 +131,6 @@ class _Estimate:
         self.since = now
         if not (known := self.took or self.before) or not places or not missing:
             return ""
-        work = max(sum(known) / len(known) * (len(self.took) + missing) - self.work, 0)
+        each = sum(known) / len(known)
+        work = max(each * (len(self.took) + missing) - self.work, each * missing / 20)  # not nothing, if some are late
         return f"about {tqdm.format_interval(work / min(places, missing))} left"
