@@ -405,7 +405,7 @@ def test_a_kernel_has_the_projects_folder_and_threads_of_its_own(project):
     assert executed.cells[-1].execution_count == 4 and not list(project.rglob("*.partial.*"))
 
 
-def test_a_kernel_is_used_again_and_finds_nothing_of_the_notebook_before(project):
+def test_a_kernel_is_used_again_and_finds_nothing_of_the_notebook_before(project, monkeypatch):
     source, output, log = (project / name for name in ("asked.ipynb", "out.ipynb", "log"))
     code = project / "book" / "own.py"
     code.parent.mkdir()
@@ -432,6 +432,10 @@ def test_a_kernel_is_used_again_and_finds_nothing_of_the_notebook_before(project
     third, _ = ask("print()")
     ask(f"print(open({str(code)!r}, 'w').write('changed'))")
     assert len({first, second, third}) == 3 and execution.idle == []
+    monkeypatch.setattr(execution, "PATIENCE", 0.1)
+    last, _ = ask("print()")
+    while execution.idle or psutil.pid_exists(int(last)):  # nobody has asked for it again
+        time.sleep(0.05)
 
 
 def test_a_killed_kernel_is_one_failed_point(project):

@@ -7,12 +7,15 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Timer
 
 from cae_lib.files import project_path
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
 REWRITTEN = 5.0  # seconds, at least, between two writings of a notebook under way
+PATIENCE = 60.0  # seconds that a kernel waits for its next notebook: until then it keeps its memory, on a GPU too
+READ = {".py", ".yml", ".po", ".bib"}  # of the project, what a kernel reads once
 EMPTY = """
 def empty():
     import gc, random, sys
@@ -46,19 +49,20 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
     finally:
         log.write_bytes(kernel.said())
         if again:
-            idle.append(kernel)
+            kernel.wait()
         else:  # a cell has failed, or what was imported is no longer what the files say
             kernel.end()
 
 
 def surroundings(threads: int) -> dict:
-    """What a kernel depends on beside its notebook: folder, environment, threads, and the project's code."""
-    folder = project_path(".").resolve()
-    code = hashlib.sha256()
-    for file in sorted(path for package in ("cae_lib", "book") for path in (folder / package).rglob("*.py")):
-        code.update(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    """What a kernel depends on beside its notebook: folder, environment, threads, the project's code and words."""
+    folder, read = project_path(".").resolve(), hashlib.sha256()
+    files = [path for package in ("cae_lib", "book") for path in (folder / package).rglob("*.*")]
+    for file in sorted([*files, folder / "notebooks" / "claims.yml"]):
+        if file.suffix in READ and file.is_file():
+            read.update(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    return {"folder": str(folder), "environment": environment, "code": code.hexdigest()}
+    return {"folder": str(folder), "environment": environment, "read": read.hexdigest()}
 
 
 def begun(needed: dict) -> "Kernel":
@@ -68,15 +72,18 @@ def begun(needed: dict) -> "Kernel":
             kernel = idle.pop()
         except IndexError:
             return Kernel(needed)
+        kernel.patience.cancel()
         if kernel.surroundings == needed:
             return kernel
         kernel.end()
 
 
 def end_idle() -> None:
-    """End the kernels that wait for their next notebook, with the memory that they hold."""
+    """End the kernels that wait for their next notebook."""
     while idle:
-        idle.pop().end()
+        kernel = idle.pop()
+        kernel.patience.cancel()
+        kernel.end()
 
 
 class Kernel:
@@ -141,8 +148,24 @@ class Kernel:
 
         try:
             return self.thread.submit(lambda: self.loop.run_until_complete(empty())).result()
+        except TimeoutError:
+            return False
         finally:
             self.close_clients()
+
+    def wait(self) -> None:
+        """Wait for the next notebook, and end if none comes."""
+        self.patience = Timer(PATIENCE, self.give_up)
+        self.patience.daemon = True
+        idle.append(self)
+        self.patience.start()
+
+    def give_up(self) -> None:
+        try:
+            idle.remove(self)
+        except ValueError:  # a notebook has come
+            return
+        self.end()
 
     def close_clients(self) -> None:
         while self.clients:
