@@ -1,6 +1,7 @@
 """The probe against its formula, the clusters' names against all permutations."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,13 @@ from scipy import optimize, special
 
 from report.measures import probes
 from tests.conftest import labelled_points
+
+
+def test_one_label_for_each_of_many_classes_is_learnt_without_a_warning():
+    points = np.eye(26)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (probes.probe_predictions(points, np.arange(26), points, strength=100.0) == np.arange(26)).all()
 
 
 @pytest.mark.parametrize("strength", [0.03, 3.0])

@@ -1,5 +1,7 @@
 """How well labels can be read off features (chapter 07): by a linear probe, by clusters."""
 
+import warnings
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +22,9 @@ def probe_predictions(train, train_labels, test, strength=1.0):
     require(found > 1, "train_labels", f"{found} class", "two and more")
     require(0 < strength < np.inf, "strength", strength, "more than 0")
     mean = train.mean(axis=0)
-    probe = LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(train - mean, train_labels)
+    with warnings.catch_warnings():  # one label for each of many classes is no regression
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        probe = LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(train - mean, train_labels)
     return probe.predict(test - mean)
 
 
