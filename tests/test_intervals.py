@@ -25,3 +25,14 @@ def test_differences_of_pairs_have_a_narrower_interval_than_two_samples_of_their
 def test_any_statistic_of_the_drawn_items_will_do():
     median = bootstrap(lambda drawn: np.median(drawn), 1_001)
     assert median[0] < 500 < median[1] and np.ptp(median) < 130
+
+
+def test_a_draw_without_a_value_is_left_out():
+    """A class's mean, of a draw that has none of its five images."""
+    values, members = np.arange(40.0), np.arange(40) < 5
+
+    def mean(drawn):
+        return values[drawn][members[drawn]].mean() if members[drawn].any() else np.nan
+
+    low, high = bootstrap(mean, 40)
+    assert 0 <= low < 2 < high <= 4

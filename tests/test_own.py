@@ -4,6 +4,7 @@ The sources are searched for its words in every test run; a whole report on scik
 """
 
 import ast
+import json
 import re
 
 import nbformat
@@ -12,6 +13,7 @@ import pytest
 import torch
 import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from cae_lib.config import Config
@@ -146,62 +148,100 @@ def test_a_report_on_a_folder_of_ones_own_speaks_of_nothing_else(tmp_path):
 # --- two to fifty classes -------------------------------------------------------------------------------------
 
 
-def lay_bars(folder, count: int, size: int, train: int, test: int):
-    """`count` classes of `size` pixels: a bar whose angle is the class's, with noise, as four IDX files and words."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(count)
+def bars(count: int, size: int, number: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    """`number` images of `count` classes, and their labels: a bar whose angle is the class's, with noise."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    for part, number in (("train", train), ("t10k", test)):
-        labels = rng.permutation(np.arange(number) % count)
-        angles = np.pi * labels[:, None, None] / count
-        away = np.abs(x * np.sin(angles) - y * np.cos(angles) + rng.uniform(-0.2, 0.2, (number, 1, 1)))
-        images = 220 * (away < rng.uniform(0.15, 0.3, (number, 1, 1))) + rng.uniform(0, 30, (number, size, size))
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+    labels = rng.permutation(np.arange(number) % count)
+    angles = np.pi * labels[:, None, None] / count
+    away = np.abs(x * np.sin(angles) - y * np.cos(angles) + rng.uniform(-0.2, 0.2, (number, 1, 1)))
+    images = 220 * (away < rng.uniform(0.15, 0.3, (number, 1, 1))) + rng.uniform(0, 30, (number, size, size))
+    return images.astype(np.uint8), labels
+
+
+def lay_words(folder, count: int) -> None:
     classes = {"id": [f"batang {i}" for i in range(count)], "en": [f"bar {i}" for i in range(count)]}
     words = dict(name={"id": "Batang", "en": "Bars"}, item={"id": "batang", "en": "bar"}, classes=classes)
     (folder / "classes.yml").write_text(yaml.safe_dump(words, allow_unicode=True), encoding="utf-8")
 
 
+SMALL = dict(channels=[4], latent_dim=4, epochs=2, batch_size=10)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "size"), [(2, 64), (3, 8), (26, 28)])
+@pytest.mark.parametrize(("count", "size"), [(3, 8), (26, 28), (50, 12)])
 def test_a_report_of_so_many_classes_at_the_least_sizes_in_both_languages(tmp_path, count, size):
     """Every chapter can work with the sizes that `data.LEAST` and `Config` allow at the least, and tells the number."""
     place = project_copy(tmp_path)
     low = {name: Config.__dataclass_fields__[f"{name}_size"].metadata["low"] for name in LEAST}
     least = {f"{name}_size": max(low[name], count * LEAST[name]) for name in LEAST}
     lay_least(place / "data" / "mine", count, size, least)
-    values = dict(run="runs/mine", dataset="data/mine", image_size=size, channels=[4], latent_dim=4, **least)
-    (place / "notebooks" / "params" / "mine.yml").write_text(
-        yaml.safe_dump(values | dict(epochs=2, batch_size=10)), encoding="utf-8"
-    )
+    values = dict(run="runs/mine", dataset="data/mine", image_size=size, **least) | SMALL
+    (place / "notebooks" / "params" / "mine.yml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    report_and_read(place, count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "count", "size"), [("folders", 2, 64), ("npz", 3, 8), ("csv", 10, 28)])
+def test_a_report_of_what_was_imported_in_both_languages(tmp_path, kind, count, size):
+    place, source, rng = project_copy(tmp_path), tmp_path / "source", np.random.default_rng(count)
+    source.mkdir()
+    parts = {part: bars(count, size, number, rng) for part, number in (("train", 60 * count), ("test", 20 * count))}
+    for part, (images, labels) in parts.items():
+        if kind == "csv":
+            rows = np.column_stack([labels, images.reshape(len(images), -1)])
+            header = ",".join(["label", *(f"pixel{i}" for i in range(size**2))])
+            np.savetxt(source / f"{part}.csv", rows, fmt="%d", delimiter=",", header=header, comments="")
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)) if kind == "folders" else ():
+            (folder := source / part / f"{label}").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{i}.png")
+    if kind == "npz":
+        named = {f"{x}_{part}": array for part, pair in parts.items() for x, array in zip("xy", pair, strict=True)}
+        np.savez(source / "bars.npz", **named)
+    done = make_in(place, "import", f"FROM={source}", "NAME=mine")
+    assert done.returncode == 0, done.stderr
+    lay_words(place / "data" / "mine", count)
+    with open(place / "notebooks" / "params" / "mine.yml", "a", encoding="utf-8") as profile:
+        profile.write(yaml.safe_dump(SMALL))
+    report_and_read(place, count)
+
+
+def report_and_read(place, count: int) -> None:
+    """Make the report on data/mine: its pages tell the number of classes, and nothing that no number is."""
     done = make_in(place, "report", "PROFILE=mine")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    for path in (place / "_build" / "notebooks").rglob("*.ipynb"):
+        outputs = [out for cell in nbformat.read(path, 4).cells for out in cell.get("outputs", [])]
+        assert [out.text for out in outputs if out.get("name") == "stderr"] == [], f"{path}: a warning"
+    verdicts = json.loads((place / "runs" / "mine" / "metrics.json").read_text(encoding="utf-8"))["verdicts"]
+    bounds = {(v["key"], side): v.get(side) for v in verdicts for side in ("measured", "low", "high")}
+    assert (
+        len(verdicts) > 30 and [where for where, value in bounds.items() if value is not None and np.isnan(value)] == []
+    )
     for lang in ("id", "en"):
-        pages = {p.stem: p.read_text(encoding="utf-8") for p in (place / "_build" / "html" / lang).glob("*.html")}
-        page = BeautifulSoup(pages["06_anomaly_detection"], "html.parser")
-        for code in page.select("pre"):
-            code.decompose()
-        text = page.text
-        shown = {"id": f"{min(count, 10)} kelas", "en": f"of {min(count, 10)} classes"}[lang]
-        assert shown in text and (f"dari {count} kelas" in text or f"of {count} classes" in text)
-        assert "nan" not in re.findall(r"\b\w+\b", text)
+        texts = {}
+        for path in (place / "_build" / "html" / lang).glob("*.html"):
+            page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            for code in page.select("pre"):
+                code.decompose()
+            texts[path.stem] = page.text
+            assert "nan" not in re.findall(r"\b\w+\b", page.text), path
+        text, shown = texts["06_anomaly_detection"], min(count, 10)
+        assert {"id": f"{shown} kelas", "en": f"of {shown} classes"}[lang] in text
+        assert f"dari {count} kelas" in text or f"of {count} classes" in text
 
 
 def lay_least(folder, count, size, least):
-    """Bars of which each split, as `data.load` draws it, has the classes in turn: the least of each."""
-    total = least["train_size"] + least["validation_size"]
-    lay_bars(folder, count, size, total, least["test_size"])
-    labels = torch.from_numpy(
-        np.frombuffer((folder / "train-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8).copy()
-    )
+    """Bars, as four IDX files and words, of which each split, as `data.load` draws it, has the classes in turn: the
+    least of each."""
+    total, rng = least["train_size"] + least["validation_size"], np.random.default_rng(count)
+    images, labels = bars(count, size, total, rng)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(Config.seed))
-    images = np.frombuffer((folder / "train-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(
-        total, size, size
-    )
     of_class = torch.empty(total, dtype=torch.long)
     of_class[order] = torch.arange(total) % count
     rows = {c: np.flatnonzero(labels == c).tolist() for c in range(count)}
-    chosen = [rows[int(c)].pop() for c in of_class]
-    (folder / "train-images-idx3-ubyte").write_bytes(idx(images[chosen]))
-    (folder / "train-labels-idx1-ubyte").write_bytes(idx(of_class.numpy()))
+    train = images[[rows[int(c)].pop() for c in of_class]], of_class.numpy()
+    folder.mkdir(parents=True)
+    lay_words(folder, count)
+    for part, (images, labels) in {"train": train, "t10k": bars(count, size, least["test_size"], rng)}.items():
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))

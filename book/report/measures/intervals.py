@@ -11,10 +11,11 @@ def bootstrap(statistic: Callable[[np.ndarray], float], count: int, repeats: int
     """The 95% interval (low, high) of `statistic(indices)` over samples of `count` items, drawn with replacement.
 
     Two methods are compared on the same drawn items (a paired bootstrap) when the statistic is their difference.
+    A draw for which the statistic has no value, NaN, as may happen with few items, is left out.
     """
     rng = np.random.default_rng(seed)
     found = [statistic(rng.integers(0, count, count)) for _ in range(repeats)]
-    low, high = np.quantile(found, SHARE)
+    low, high = np.nanquantile(found, SHARE)
     return float(low), float(high)
 
 
