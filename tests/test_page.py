@@ -251,6 +251,13 @@ def test_where_the_threshold_lies_in_the_interval_the_claim_is_not_decided(shown
     assert (outcome is None) == report["title"].startswith("Not decided: ")
 
 
+def test_an_interval_that_is_no_number_decides_nothing(shown, claim):
+    claim(rule=">=", threshold=0.5, digits=2)
+    page = Page("en", "x")
+    page.verdict("k", 0.9, interval=(float("nan"), float("nan")), size="small", n=1)
+    assert page.verdicts[0]["holds"] is None and "(95% interval – to –)" in shown[0][1]["body"]
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [(None, "unanswered"), (3, "right"), (3.0, "right"), (4, "wrong"), ("three", "wrong"), ([3], "wrong")],

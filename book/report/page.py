@@ -178,7 +178,7 @@ class Page:
 
         `threshold` is given where the claim says that it is computed, and only there. `interval` holds the ends of
         the 95% interval of a value that another sample of images would change: where the threshold lies between
-        them, the claim is not decided. `facts` fill the places in braces in the claim's texts; numbers are written as
+        them, or they are not numbers, the claim is not decided. `facts` fill the places in braces in the claim's texts; numbers are written as
         the language writes them. A measurement that is not a number proves nothing. Raises `ClaimError` for a claim
         that the file does not have for this notebook.
         """
@@ -186,7 +186,7 @@ class Page:
         threshold = claim.limit(threshold)
         facts = {n: markdown(fact) if isinstance(fact, str) else self.number(fact) for n, fact in facts.items()}
         holds = bool(RULES[claim.rule](value, threshold))
-        if interval and interval[0] < threshold < interval[1]:
+        if interval and not (threshold <= interval[0] or interval[1] <= threshold):
             holds = None
         shown, limit = (self.quantity(v, claim.digits, claim.unit) for v in (value, threshold))
         title = f"{self._word(OUTCOMES[holds])}: {say(claim.claim, self.lang).format(**facts)}"
