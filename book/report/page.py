@@ -176,11 +176,11 @@ class Page:
     ) -> None:
         """Hold `value` against the claim `key` of notebooks/claims.yml; show claim, measurement and outcome.
 
-        `threshold` is given where the claim says that it is computed, and only there. `interval` holds the ends of
-        the 95% interval of a value that another sample of images would change: where the threshold lies between
-        them, or they are not numbers, the claim is not decided. `facts` fill the places in braces in the claim's texts; numbers are written as
-        the language writes them. A measurement that is not a number proves nothing. Raises `ClaimError` for a claim
-        that the file does not have for this notebook.
+        `threshold` is given where the claim says that it is computed, and only there. `interval` holds the ends of the
+        95% interval of a value that another sample of images would change: where the threshold lies between them, or
+        they are not numbers, the claim is not decided. `facts` fill the places in braces in the claim's texts; numbers
+        are written as the language writes them. A measurement that is not a number proves nothing. Raises `ClaimError`
+        for a claim that the file does not have for this notebook.
         """
         claim = claims.find(key, self.notebook)
         threshold = claim.limit(threshold)
