@@ -200,8 +200,9 @@ def test_a_report_of_what_was_imported_in_both_languages(tmp_path, kind, count, 
     done = make_in(place, "import", f"FROM={source}", "NAME=mine")
     assert done.returncode == 0, done.stderr
     lay_words(place / "data" / "mine", count)
-    with open(place / "notebooks" / "params" / "mine.yml", "a", encoding="utf-8") as profile:
-        profile.write(yaml.safe_dump(SMALL))
+    profile = place / "notebooks" / "params" / "mine.yml"
+    values = yaml.safe_load(profile.read_text(encoding="utf-8")) | SMALL
+    profile.write_text(yaml.safe_dump(values), encoding="utf-8")
     report_and_read(place, count)
 
 

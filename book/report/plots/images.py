@@ -1,8 +1,12 @@
 """Figures of images: grids, reconstructions with their errors, what a search finds."""
 
+import warnings
+
 import numpy as np
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 
+from cae_lib.names import typed
 from report.numbers import number
 from report.plots.style import RED, WIDTH, canvas, localise
 from report.words import word
@@ -78,7 +82,9 @@ def plot_retrieval(query, found, labels, names, lang, first="query"):
     side, bottom = n // 7, 4 * (n // 7)  # room for a name in two lines
     cells = np.pad(np.concatenate(images, axis=1), ((0, 0), (0, 0), (0, bottom), (side, side)), constant_values=np.nan)
     across, down = (size + max(1, (n + bottom) // 14) for size in (n + 2 * side, n + bottom))  # from cell to cell
-    with canvas(len(cells) * down * (WIDTH - 1.2) / (cells.shape[1] * across) + 0.4) as (figure, axes):
+    cell = (WIDTH - 1.2) / cells.shape[1]  # inches
+    size = max(6.0, min(9.0, 9.0 * 0.92 * cell / (_longest_word(names) or 1)))  # that neighbours' names stay apart
+    with canvas(len(cells) * down * cell / across + 0.4) as (figure, axes):
         _mosaic(axes, cells, [names[c] for c in labels], (), None, 1.0)
         for (i, j), c in np.ndenumerate(np.concatenate(classes, axis=1)):
             if c != labels[i]:
@@ -87,7 +93,7 @@ def plot_retrieval(query, found, labels, names, lang, first="query"):
                 axes.add_patch(Rectangle(corner, n + 1, n + 1, **frame))
                 x, y = j * across + side + n / 2, i * down + n + 0.5
                 name = names[c].replace(" ", "\n")
-                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=9, linespacing=0.9)
+                axes.text(x, y, name, color=RED, ha="center", va="top", fontsize=size, linespacing=0.9)
         axes.text(side + n / 2, -2, word(first, lang), ha="center", va="bottom", weight="bold")
         for start, (title, (near, _)) in zip(starts, found.items(), strict=True):
             axes.text((start + near.shape[1] / 2) * across, -2, title, ha="center", va="bottom", weight="bold")
@@ -112,10 +118,17 @@ def _heads(columns, cell: float) -> tuple[bool, float]:
 
     They lie, a word a line, where the longest word has room. Sizes are in inches.
     """
-    longest = 0.075 * max((len(word) for name in columns for word in name.split()), default=0)
-    lines = max((len(name.split()) for name in columns), default=0)
-    upright = longest > 1.1 * cell
+    longest, lines = _longest_word(columns), max((len(name.split()) for name in columns), default=0)
+    upright = longest > 0.92 * cell
     return upright, longest if upright else 0.15 * max(0, lines - 2)
+
+
+def _longest_word(names) -> float:
+    """The width of the longest word of the names, in inches, in letters of 9 points of matplotlib's own font."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a letter that another font will draw
+        paths = [TextPath((0, 0), typed(part), size=9) for name in names for part in name.split()]
+    return max((path.get_extents().width / 72 for path in paths), default=0)
 
 
 def _mosaic(axes, images, rows, columns, cmap, high, upright=False):
