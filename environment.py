@@ -35,7 +35,7 @@ VERBS = {
     "notebooks": "train and execute the notebooks",
     "pdf": "print the report, full and short: _build/pdf/, with the cover of book/cover.yml (EDITION=id)",
     "docx": "the short report as a Word file: _build/docx/laporan-id.docx, report-en.docx (EDITION=id)",
-    "serve": "read the book at http://localhost:8000 (PORT=8000)",
+    "serve": "read the book that is there, at http://localhost:8000 (PORT=8000); make it where there is none",
     "test": "the tests, with a smoke-sized report (minutes)",
     "test-all": "the tests and the slow ones",
     "lab": "open JupyterLab on the notebooks: notebooks/id, notebooks/en",

@@ -56,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
             from making.serve import opened, serve
 
             server = opened(report.folder / "html", options.port)
-        with alone(report.folder):
-            make(report, options.verb, options.edition.split())
+        if options.verb != "serve" or not (report.folder / "html" / "index.html").is_file():
+            with alone(report.folder):
+                make(report, options.verb, options.edition.split())
         close(report, options.verb)
         if options.verb == "serve":
             serve(server)
@@ -195,6 +196,9 @@ def close(report: Report, verb: str) -> None:
             if key in metrics:
                 print(f"  {name:<38} {metrics[key]:.{digits}f}")
         print("\n".join(report.ending(metrics)))
+        others = [report.edition(lang) for lang in languages() if lang not in report.langs]
+        for path in (path for path in others if path.is_dir()):
+            print(f"{path} is of an earlier report: delete it before you publish")
         print(f"the run is in {report.run}, its figures in {report.run / 'metrics.json'}")
         print(f"the book is ready: {(report.folder / 'html' / 'index.html').resolve()}")
 

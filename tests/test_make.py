@@ -476,6 +476,19 @@ def test_the_book_is_served_until_ctrl_c(tmp_path, monkeypatch, capsys):
     assert f"http://localhost:{free}/ until Ctrl-C" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_serve_shows_the_book_that_is_there_and_makes_one_where_there_is_none(tmp_path, monkeypatch, taken, there):
+    begun = []
+    if there:
+        (tmp_path / "html").mkdir()
+        (tmp_path / "html" / "index.html").write_text("<p>Halo", encoding="utf-8")
+    monkeypatch.setattr(make, "make", lambda *_: begun.append("made"))
+    monkeypatch.setattr("making.serve.opened", lambda folder, port: begun.append("opened") or folder)
+    monkeypatch.setattr("making.serve.serve", lambda folder: begun.append(folder))
+    assert make.main(["serve", "--profile", "smoke", "--build", str(tmp_path)]) == 0
+    assert begun == ["opened", *["made"] * (not there), tmp_path / "html"]
+
+
 # --- pages of prose ----------------------------------------------------------------------------------------------
 
 GOOD = (

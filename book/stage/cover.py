@@ -33,7 +33,7 @@ def read_cover(path: Path, lang: str) -> dict[str, str]:
         found = read_yaml(path, typed=False, prepare=prepare)
     except FileError as error:
         hint = f": it holds {', '.join(FIELDS)}" if not path.is_file() else ""
-        hint = hint or '; a value with `: ` in it, or one that begins with a sign, stands in quotes: "…"'
+        hint = hint or '; a value with `: ` in it, or one that begins with a sign, stands in quotes, both of them: "…"'
         raise BookError(f"{error}{hint}") from None
     if not isinstance(found, dict):
         raise BookError(f"{path.name}: found {found!r}, allowed is a line `key: value` for each of {', '.join(FIELDS)}")

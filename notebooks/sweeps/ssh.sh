@@ -10,17 +10,19 @@
 # SSH="ssh -p 2222" names another ssh.
 set -eu
 folder=cae-lab-report address=$(hostname) port=8786 threads=
-while getopts d:a:p:n: option; do
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
+while getopts hd:a:p:n: option; do
   case $option in
     d) folder=$OPTARG ;;
     a) address=$OPTARG ;;
     p) port=$OPTARG ;;
     n) threads="--nthreads $OPTARG" ;;
-    *) exit 2 ;;
+    h) usage; exit ;;
+    *) usage >&2; exit 2 ;;
   esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { echo "usage: $0 [-d FOLDER] [-a ADDRESS] [-p PORT] [-n THREADS] HOST..." >&2; exit 2; }
+[ $# -gt 0 ] || { usage >&2; exit 2; }
 
 cd "$(dirname "$0")/../.."
 pem=runs/sweep-tls.pem
