@@ -489,6 +489,16 @@ def test_serve_shows_the_book_that_is_there_and_makes_one_where_there_is_none(tm
     assert begun == ["opened", *["made"] * (not there), tmp_path / "html"]
 
 
+def test_an_edition_that_an_earlier_report_left_is_named(tmp_path, capsys):
+    options = dict(profile="smoke", langs="en", build=str(tmp_path), jobs=2, base_url="", repo_url="", sweeps="")
+    report = make.asked(SimpleNamespace(**options, edition=""))
+    for lang in ("id", "en"):
+        (tmp_path / "html" / lang).mkdir(parents=True)
+    make.close(report, "report")
+    told = capsys.readouterr().out
+    assert f"{tmp_path}/html/id is of an earlier report: delete it" in told and "html/en" not in told
+
+
 # --- pages of prose ----------------------------------------------------------------------------------------------
 
 GOOD = (
