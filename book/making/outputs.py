@@ -41,7 +41,7 @@ SWEEP = "10_sweep"  # the chapter that each sweep is told with
 # What takes how long, in seconds, where nothing is known yet: measured on the full report, two cores and no GPU. What a
 # chapter computes for the first language is there for the next one, which takes no longer than a light one.
 USUAL = {"training": 1200, "edition": 45, "pdf": 300, "short": 15, "word": 10}
-LIGHT, KERNEL = 10, 15  # of a chapter that computes little, and of starting a notebook's process and its imports
+LIGHT, KERNEL = 10, 5  # of a chapter that computes little, and of what each costs: what it imports first, its figures
 HEAVY = {"03_latent_projection": 430, "05_compression": 95, "06_anomaly_detection": 310}
 HEAVY |= {"07_feature_learning": 115, "08_denoising": 270, "09_robustness": 70}
 
