@@ -62,6 +62,7 @@ DEFAULTS = {
 }
 SETTINGS = (*DEFAULTS, "BASE_URL", "REPO_URL", "EDITION", "PLAN", "SWEEPS", "SCHEDULER", "WORKERS", "PAGE")
 SETTINGS += ("FROM", "NEW", "NAME", "OPTIONS", "NIM", "BASE", "FOLDER", "VENV", "TORCH_INDEX")
+OTHERS = ("PYTHON", "CHROMIUM", "CAE_DATA_DIR", "OMP_NUM_THREADS", "PYTEST_ADDOPTS")  # that may stand behind make, too
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of builds without CUDA
 CHECK = """
 import importlib.metadata as m, sys
@@ -116,6 +117,11 @@ def read_settings(verb: str, words: list[str]) -> dict:
     """
     if verb not in VERBS:
         sys.exit(f"there is no verb {verb!r}: {hint(verb, VERBS)}")
+    flags = os.environ.get("MAKEFLAGS", "")  # make takes any name: -- PROFIL=quick
+    for word in shlex.split(flags.partition("-- ")[2]) if not words else ():
+        name = word.partition("=")[0]
+        if name not in (*SETTINGS, *OTHERS):
+            sys.exit(f"found {word!r} behind {verb}, allowed is NAME=value: {hint(name.upper(), SETTINGS)}")
     for word in words:
         name, given, value = word.partition("=")
         if not given or name not in SETTINGS:

@@ -469,6 +469,18 @@ def test_a_verb_or_setting_that_there_is_not_is_one_message(place, monkeypatch, 
     assert not place.made
 
 
+@pytest.mark.parametrize("flags", [" -- PROFIL=quick", "-j2 -- PROFIL=quick", "-- SWEEPS=a\\ b PROFIL=quick"])
+def test_a_setting_that_only_make_took_is_refused(place, monkeypatch, flags):
+    """Else it would go by without a word, and the full report begin."""
+    monkeypatch.setenv("MAKEFLAGS", flags)
+    monkeypatch.chdir(place.root)
+    with pytest.raises(SystemExit, match=r"found 'PROFIL=quick' behind report, .* did you mean PROFILE"):
+        place.environment.main(["report"])
+    assert not place.made
+    monkeypatch.setenv("MAKEFLAGS", "-- PROFILE=quick PYTHON=python3")
+    place.environment.read_settings("report", [])
+
+
 def test_what_was_made_is_deleted_and_nothing_else(place, monkeypatch):
     monkeypatch.chdir(place.root)
     for name in ("_build/html", "elsewhere", "runs/full", "data"):
