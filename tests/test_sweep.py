@@ -432,6 +432,10 @@ def test_a_kernel_is_used_again_and_finds_nothing_of_the_notebook_before(project
     third, _ = ask("print()")
     ask(f"print(open({str(code)!r}, 'w').write('changed'))")
     assert len({first, second, third}) == 3 and execution.idle == []
+    monkeypatch.setattr(execution, "LARGE", 1e6)
+    ask("print()")
+    assert execution.idle == []  # it is larger
+    monkeypatch.setattr(execution, "LARGE", 1e12)
     monkeypatch.setattr(execution, "PATIENCE", 0.1)
     last, _ = ask("print()")
     while execution.idle or psutil.pid_exists(int(last)):  # nobody has asked for it again

@@ -15,6 +15,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes: 104 on macOS, 108 on Linux, with its number
 REWRITTEN = 5.0  # seconds, at least, between two writings of a notebook under way
 PATIENCE = 60.0  # seconds that a kernel waits for its next notebook: until then it keeps its memory, on a GPU too
+LARGE = 1e9  # bytes of memory, from which a kernel is not used again: a chapter may take 1.3 GB in all
 READ = {".py", ".yml", ".po", ".bib"}  # of the project, what a kernel reads once
 EMPTY = """
 def empty():
@@ -45,12 +46,12 @@ def execute(source: Path, output: Path, parameters: dict, threads: int, log: Pat
     kernel, again = begun(needed := surroundings(threads)), False
     try:
         kernel.execute(source, output, parameters, told)
-        again = kernel.emptied() and surroundings(threads) == needed
+        again = kernel.emptied() and kernel.resident() < LARGE and surroundings(threads) == needed
     finally:
         log.write_bytes(kernel.said())
         if again:
             kernel.wait()
-        else:  # a cell has failed, or what was imported is no longer what the files say
+        else:  # a cell has failed, it has grown, or what was imported is no longer what the files say
             kernel.end()
 
 
@@ -152,6 +153,12 @@ class Kernel:
             return False
         finally:
             self.close_clients()
+
+    def resident(self) -> int:
+        """Its memory, in bytes."""
+        import psutil
+
+        return psutil.Process(self.manager.provisioner.pid).memory_info().rss
 
     def wait(self) -> None:
         """Wait for the next notebook, and end if none comes."""
