@@ -163,7 +163,7 @@ def read_yaml(path: Path, typed: bool = True, prepare: Callable[[str], str] = st
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
-        told = " ".join(str(error).split()).replace(' in "<unicode string>",', ",")
+        told = " ".join(str(error).split()).replace('"<unicode string>"', "it")
         raise FileError(f"{path} is not YAML: {told}") from None
 
 
