@@ -9,3 +9,6 @@ PYTHON ?= python3
 .PHONY: help report test test-all lab sync notebooks book import assignment grade pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env
 help report test test-all lab sync notebooks book import assignment grade pdf docx serve pictures bench bench-sweep sweep sweep-tls clean distclean env:
 	@$(PYTHON) environment.py $@
+
+.DEFAULT:  # a verb that there is not: it says which there are
+	@$(PYTHON) environment.py $@

@@ -147,15 +147,15 @@ def programs(verb: str, settings: dict) -> list[list[str]]:
     asked += ["--plan"] if settings["PLAN"] else []
     asked += [] if settings["SWEEPS"] is None else ["--sweeps", settings["SWEEPS"]]  # empty: none has a page
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # a container's only user
-    sweep = ["-m", "cae_lib", "sweep", settings["SWEEP"], *given("PROFILE", "SCHEDULER", "WORKERS")]
+    sweep = ["-m", "sweeps", "run", settings["SWEEP"], *given("PROFILE", "SCHEDULER", "WORKERS")]
     options = split_words("OPTIONS", settings["OPTIONS"] or "")
     shown = f"{build}/notebooks/{''.join(langs[-1:])}"
     known = {
         "test": [["-m", "pytest", "-m", "not slow", "-n", settings["JOBS"]]],
         "test-all": [["-m", "pytest"]],
         "lab": [["-m", "jupyterlab", f"--LabApp.default_url=/lab/tree/notebooks/{''.join(langs[:1])}", *root]],
-        "import": [["-m", "cae_lib", "import", settings["FROM"] or "", f"data/{settings['NAME'] or ''}", *options]],
-        "sweep-tls": [["-m", "cae_lib", "sweep-tls"]],
+        "import": [["-m", "imports", settings["FROM"] or "", f"data/{settings['NAME'] or ''}", *options]],
+        "sweep-tls": [["-m", "sweeps", "tls"]],
         "assignment": [["-m", "assignment", "make", "--langs", settings["LANGS"], *given("NIM", "BASE")]],
         "grade": [["-m", "assignment", "grade", *given("FOLDER", "BASE", "BUILD")]],
         "sync": [["book/translations.py", *given("FROM", "NEW")]],

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 from cae_lib.config import Config
-from cae_lib.sweeps.cluster import cluster
-from cae_lib.sweeps.driver import run_points
-from cae_lib.sweeps.grid import Point, fingerprint
-from cae_lib.sweeps.points import run_point
-from cae_lib.sweeps.results import finished
+from sweeps.cluster import cluster
+from sweeps.driver import run_points
+from sweeps.grid import Point, fingerprint
+from sweeps.points import run_point
+from sweeps.results import finished
 
 SIZES = dict(dataset="synthetic", train_size=3_000, validation_size=500, test_size=500, epochs=4, device="cpu")
 METRICS = ("validation_mse", "test_mse")

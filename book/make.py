@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from cae_lib import subject
-from cae_lib.files import FileBusy, UserError, lock, speak
+from cae_lib.files import FileBusy, UserError, command, lock, speak
 from making import outputs, tasks
 from making.digests import read_json
 from making.outputs import ROOT, Report
@@ -32,6 +32,7 @@ HEADLINES = [  # key in metrics.json, what it is, decimals
 STOPPED = 130  # exit code
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=("report", "book", "notebooks", "pdf", "docx", "serve"), help="what is made")
@@ -62,9 +63,6 @@ def main(argv: list[str] | None = None) -> int:
         close(report, options.verb)
         if options.verb == "serve":
             serve(server)
-    except UserError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("\nstopped; what was done is kept, and the same command goes on", file=sys.stderr, flush=True)
         os._exit(STOPPED)  # at once: the notebooks under way end with this process

@@ -19,7 +19,7 @@ from nbformat.v4 import new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from cae_lib.files import UserError, speak, write_atomic  # noqa: E402
+from cae_lib.files import UserError, command, speak, write_atomic  # noqa: E402
 from report.citations import to_links, to_myst  # noqa: E402
 
 UNTRANSLATED = "untranslated"  # the tag of a cell that still speaks another language
@@ -372,22 +372,21 @@ def begin(root: Path, lang: str) -> list[str]:
     return [f"made {folder}" for folder in folders] + [f"made {catalogue}"]
 
 
-def main() -> None:
+@command
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Bring the notebooks of all languages into step.")
     parser.add_argument("--from", dest="source", metavar="LANG", help="the language whose version counts")
     parser.add_argument("--new", metavar="LANG", help="begin a language from the English one")
-    options = parser.parse_args()
-    try:
-        lines = begin(ROOT, options.new) if options.new else sync(ROOT, options.source)
-    except UserError as error:
-        sys.exit(f"sync: {error}")
+    options = parser.parse_args(argv)
+    lines = begin(ROOT, options.new) if options.new else sync(ROOT, options.source)
     print("\n".join(lines or ["the notebooks are in step"]))
     for folder in sorted((ROOT / "notebooks").glob("??")):
         cells = [cell for path in folder.glob("*.ipynb") for cell in read(path).cells]
         if left := [cell for cell in cells if UNTRANSLATED in cell.metadata.get("tags", [])]:
             print(f"{folder.name}: {len(left)} of {len(cells)} cells are tagged {UNTRANSLATED}")
+    return 0
 
 
 if __name__ == "__main__":
     speak()
-    main()
+    sys.exit(main())

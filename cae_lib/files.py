@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import wraps
 from pathlib import Path
 
 import yaml
@@ -32,8 +33,27 @@ def speak() -> None:
 class UserError(Exception):
     """A mistake of the user's, told in one message; a notebook shows the message alone, without a traceback."""
 
+    code = 2  # with which a program of ours ends
+
     def _render_traceback_(self):  # the hook that IPython asks for
         return [f"{type(self).__name__}: {self}"]
+
+
+def command(main: Callable) -> Callable:
+    """`main(argv)` of a program, which returns its exit code: `UserError` is one message and its `code`, Ctrl-C 130."""
+
+    @wraps(main)
+    def answered(argv: list[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except UserError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return error.code
+        except KeyboardInterrupt:
+            print("\nstopped before anything was written", file=sys.stderr)
+            return 130
+
+    return answered
 
 
 class FileError(UserError):

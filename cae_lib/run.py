@@ -33,6 +33,8 @@ class RunError(UserError):
 class RunBusy(RunError):
     """Another process is writing to the run directory."""
 
+    code = 75  # EX_TEMPFAIL: later, the same command may succeed
+
 
 class Run:
     """The directory of one training, as `run_path` allows it; a relative path counts from the project's folder."""

@@ -23,7 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 from cae_lib import data
 from cae_lib.config import Config
 from cae_lib.model import ConvAutoencoder
-from cae_lib.sweeps.execution import THREADS
+from sweeps.execution import THREADS
 
 # Pytest's workers share the cores, and threads that wait for each other take many times as long beside other
 # work: all that the tests begin has one, unless the environment says otherwise.

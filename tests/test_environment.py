@@ -435,12 +435,12 @@ def test_settings_come_from_behind_the_verb_and_from_make(place, monkeypatch):
         "book/make.py report --langs jv en --profile smoke --build _build --jobs 2 --port 8000 --plan --sweeps "
     )
     (words,) = programs(place, "import", "FROM=my photos", "NAME=mine", "OPTIONS=--size 64 --fit 'crop'")
-    assert words == "-m cae_lib import my photos data/mine --size 64 --fit crop"
+    assert words == "-m imports my photos data/mine --size 64 --fit crop"
     first, second = programs(place, "sweep", "SWEEP=seeds", "WORKERS=2")
-    assert first == "-m cae_lib sweep seeds --profile smoke --workers 2" and second.startswith("book/make.py report")
+    assert first == "-m sweeps run seeds --profile smoke --workers 2" and second.startswith("book/make.py report")
     assert programs(place, "sweep", "SWEEP=seeds", "PAGE=no") == [first]
     assert len(programs(place, "sweep", "SWEEP=seeds", "PAGE=yes")) == 2
-    assert programs(place, "sweep-tls") == ["-m cae_lib sweep-tls"]
+    assert programs(place, "sweep-tls") == ["-m sweeps tls"]
     assert programs(place, "pictures")[1] == "book/pictures.py _build/notebooks/en"
     assert programs(place, "sync", "FROM=", "NEW=jv") == ["book/translations.py --new jv"]
 
@@ -467,6 +467,11 @@ def test_a_verb_or_setting_that_there_is_not_is_one_message(place, monkeypatch, 
     with pytest.raises(SystemExit, match=told):
         place.environment.main(words)
     assert not place.made
+
+
+def test_make_too_says_which_verb_may_be_meant():
+    done = subprocess.run(["make", "reprot"], cwd=SOURCE.parent, capture_output=True, text=True)
+    assert done.returncode and done.stderr.startswith("there is no verb 'reprot': did you mean report?\n")
 
 
 @pytest.mark.parametrize("flags", [" -- PROFIL=quick", "-j2 -- PROFIL=quick", "-- SWEEPS=a\\ b PROFIL=quick"])

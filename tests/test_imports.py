@@ -28,11 +28,12 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from cae_lib import __main__ as cli
-from cae_lib import data, imports, subject
+import imports
+from cae_lib import data, subject
 from cae_lib.config import Config, read_parameters
 from cae_lib.fetch import FILES, DataError
-from cae_lib.imports import folders, sources
+from imports import __main__ as cli
+from imports import folders, sources
 from tests.conftest import ROOT
 from tests.test_data import idx
 
@@ -767,7 +768,7 @@ def test_links_that_leave_the_folder_are_refused_and_others_are_read(place):
 
 @pytest.mark.parametrize("kind", ["zip", "csv.gz", "npz", "mat", "idx3-ubyte.gz"])
 def test_what_unpacks_to_more_than_is_allowed_is_refused_before_memory_is_full(place, monkeypatch, kind):
-    for module in (sources, folders, imports.folders, sys.modules["cae_lib.imports.arrays"]):
+    for module in (sources, folders, imports.folders, sys.modules["imports.arrays"]):
         monkeypatch.setattr(module, "MOST", 10**6)
     zeros = np.zeros((2000, 32, 32), np.uint8)
     content = {
@@ -825,7 +826,7 @@ OPTIONS = {
 @pytest.mark.parametrize("words", OPTIONS)
 def test_a_wrong_option_is_one_message(place, capsys, words):
     lay(BOTH["pictures"][0])
-    assert cli.main(["import", "source", "data/mine", *words]) == 2
+    assert cli.main(["source", "data/mine", *words]) == 2
     assert OPTIONS[words] in (err := capsys.readouterr().err) and err.count("\n") == 1
     assert not Path("data").exists()
 
@@ -835,7 +836,7 @@ def test_a_wrong_option_is_one_message(place, capsys, words):
 
 def test_the_command_line_imports_and_a_dry_run_writes_nothing(place, capsys):
     lay(BOTH["pictures"][0])
-    words = ["import", "source", "data/mine", "--size", "16", "--limit", "12", "--transpose"]
+    words = ["source", "data/mine", "--size", "16", "--limit", "12", "--transpose"]
     assert cli.main([*words, "--dry-run"]) == 0
     assert "a dry run: nothing was written" in capsys.readouterr().out and not Path("data").exists()
     assert cli.main(words) == 0
@@ -858,11 +859,11 @@ def test_a_full_disk_leaves_nothing(place, monkeypatch):
 def test_who_is_stopped_while_writing_leaves_nothing(place, number):
     lay(BOTH["pictures"][0])
     code = (
-        "import sys, time; from cae_lib import imports, __main__ as cli\n"
+        "import imports, sys, time; from imports import __main__ as cli\n"
         "def slow(*_): print('drawing', flush=True); time.sleep(60)\n"
         "write = imports.write_atomic\n"
         "imports.write_atomic = lambda path, content: (write(path, content), slow())\n"
-        "sys.exit(cli.main(['import', 'source', 'data/mine']))"
+        "sys.exit(cli.main(['source', 'data/mine']))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -871,7 +872,7 @@ def test_who_is_stopped_while_writing_leaves_nothing(place, number):
     while process.stdout.readline() != b"drawing\n":
         time.sleep(0)
     process.send_signal(number)
-    assert process.wait(timeout=60) == cli.INTERRUPTED and b"stopped before anything" in process.stderr.read()
+    assert process.wait(timeout=60) == 130 and b"stopped before anything" in process.stderr.read()
     assert not list(Path("data").iterdir())
 
 

@@ -15,12 +15,12 @@ import torch
 
 from cae_lib.files import UserError
 from cae_lib.run import Run, RunError
-from cae_lib.sweeps.execution import end_idle
 from cae_lib.training import train
 from making.execute import drop_progress, execute_chapter
 from report import claims
 from report.page import Page
 from report.record import record
+from sweeps.execution import end_idle
 from tests.conftest import ROOT, TINY, outside_make
 
 CHAPTERS = sorted(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cae_lib.imports import pixels
 from explore import own
+from imports import pixels
 from report.measures import anomalies
 from tests.conftest import ROOT
 

@@ -20,8 +20,8 @@ import translations
 from cae_lib.config import Config, ConfigError
 from cae_lib.fetch import DataError
 from cae_lib.files import FileError, run_path
-from cae_lib.imports import import_images
-from cae_lib.imports.sources import Options
+from imports import import_images
+from imports.sources import Options
 from tests.conftest import ROOT, TINY
 
 WINDOWS = '''
@@ -120,7 +120,7 @@ for name in names:
 from cae_lib import files
 from cae_lib.__main__ import main
 from cae_lib.run import Run
-from cae_lib.sweeps.execution import execute
+from sweeps.execution import execute
 import make
 
 assert files.WINDOWS
@@ -196,7 +196,7 @@ def test_without_posix_the_environment_is_found_and_its_programs_end_as_they_do(
     done = windows("environment.py", "run", "-c", program, "a b", VIRTUAL_ENV=str(environment))
     assert (done.returncode, done.stdout) == (7, "['a b'] 1\n"), done.stderr
     done = windows("environment.py", "sync", "NEW=english", VIRTUAL_ENV=str(environment))
-    assert done.returncode == 1 and done.stderr.startswith("sync: NEW: found 'english'"), done.stderr
+    assert done.returncode == 2 and done.stderr.startswith("SyncError: NEW: found 'english'"), done.stderr
 
 
 def test_without_posix_an_environment_in_the_making_is_locked(windows, tmp_path):
@@ -242,8 +242,10 @@ def test_a_file_that_a_reader_has_open_is_replaced_as_soon_as_it_is_closed(windo
 def test_what_a_console_has_no_letter_for_is_printed_all_the_same(windows):
     done = windows("-c", "from cae_lib.files import speak; speak(); print('ya ≥ → ✓ é', flush=True)")
     assert (done.returncode, done.stdout) == (0, "ya \\u2265 \\u2192 \\u2713 é\n"), done.stderr
-    for path in ("cae_lib/__main__.py", "book/make.py", "book/translations.py"):
-        last = ast.parse((ROOT / path).read_text(encoding="utf-8")).body[-1]
+    programs = [*(ROOT / "book").glob("*/__main__.py"), ROOT / "cae_lib" / "__main__.py"]
+    assert len(programs) == 4
+    for path in (*programs, ROOT / "book" / "make.py", ROOT / "book" / "translations.py"):
+        last = ast.parse(path.read_text(encoding="utf-8")).body[-1]
         assert isinstance(last, ast.If) and ast.unparse(last.body[0]) == "speak()", path
 
 
@@ -269,7 +271,7 @@ def test_windows_takes_its_own_slashes_and_writes_the_ones_that_every_system_rea
     done = windows("-c", code)
     words = ["--labels", r"C:\my images\names.txt", "--fit", "crop"]
     assert done.stdout.splitlines() == ["data/mine", str(words)], done.stderr
-    done = windows("-m", "cae_lib", "import", tmp_path / "absent", "data\\mine")
+    done = windows("-m", "imports", tmp_path / "absent", "data\\mine")
     assert done.returncode == 2 and "absent" in done.stderr and "allowed are what to read" not in done.stderr
     with pytest.raises(ConfigError, match=r"dataset: found 'data.*mine', allowed are"):
         Config(dataset="data\\mine")  # elsewhere it is a name with a backslash

@@ -15,8 +15,8 @@ import yaml
 from packaging.requirements import Requirement
 
 from cae_lib.config import Config
-from cae_lib.sweeps import grid
 from report import citations, claims, words
+from sweeps import grid
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGS = ("id", "en")
@@ -26,10 +26,11 @@ NOTEBOOKS = {f"{path.parent.name}/{path.stem}": path for path in sorted((ROOT / 
 each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 ORDER = ("files", "config", "names", "subject", "fetch", "data")
-ORDER += tuple(f"imports.{name}" for name in ("sources", "arrays", "tables", "folders", "parts", "pixels", "__init__"))
 ORDER += ("model", "optimizers", "machine", "run", "threads", "training", "metrics")
-ORDER += tuple(f"sweeps.{name}" for name in ("execution", "grid", "results", "points", "cluster", "driver", "__init__"))
 ORDER += ("__main__",)
+IMPORTS = ("sources", "arrays", "tables", "folders", "parts", "pixels", "__init__", "__main__")
+SWEEPS = ("execution", "grid", "results", "points", "cluster", "driver", "__init__", "__main__")
+BESIDE = (*(f"imports.{name}" for name in IMPORTS), *(f"sweeps.{name}" for name in SWEEPS))
 EXERCISES = (
     "answers",
     "data_and_model",
@@ -89,8 +90,11 @@ def modules(folder: Path, within: Path) -> dict[str, ast.Module]:
     return dict(zip(names, (ast.parse(path.read_text(encoding="utf-8")) for path in files), strict=True))
 
 
+PACKAGES = {"cae_lib", "report", "imports", "sweeps", "explore"}  # what a notebook may import
 CORE = modules(ROOT / "cae_lib", ROOT / "cae_lib")
-MODULES = CORE | modules(ROOT / "book" / "report", ROOT / "book") | modules(ROOT / "book" / "explore", ROOT / "book")
+MODULES = dict(CORE)
+for folder in PACKAGES - {"cae_lib"}:
+    MODULES |= modules(ROOT / "book" / folder, ROOT / "book")
 KNOWS_NOTHING_OF |= {name: PLOTS_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.plots.")}
 KNOWS_NOTHING_OF |= {name: MEASURES_KNOW_NOTHING_OF for name in MODULES if name.startswith("report.measures.")}
 
@@ -123,7 +127,8 @@ def test_imports_run_one_way():
     assert set(CORE) - {"__init__"} <= set(ORDER), "each module has its place in the order"
     assert {"config", "data", "model", "run", "training", "metrics", "__main__"} <= set(CORE)
     assert {name for name in MODULES if name.startswith("report.")} - {"report.__init__"} == set(REPORT)
-    order = [*ORDER, *REPORT, "explore.network", "explore.export", "explore.own"]
+    assert {name for name in MODULES if name.startswith(("imports.", "sweeps."))} == set(BESIDE)
+    order = [*ORDER, *REPORT, *BESIDE, "explore.network", "explore.export", "explore.own"]
     for name, tree in MODULES.items():
         ours = {i.removeprefix("cae_lib.") for i in imported(tree)} & set(order)
         above = set(order[: order.index(name)]) if name in order else set()
@@ -251,7 +256,7 @@ def test_what_a_notebook_imports_is_asked_for_without_what_makes_the_book():
     """As on Colab, where nothing else is installed; what a function imports is for those who call it."""
     code = [
         path.read_text(encoding="utf-8")
-        for name in ("cae_lib", "book/report", "book/explore")
+        for name in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
         for path in (ROOT / name).rglob("*.py")
     ]
     for path in NOTEBOOKS.values():
@@ -264,13 +269,13 @@ def test_what_a_notebook_imports_is_asked_for_without_what_makes_the_book():
     trees = (WithoutFunctions().visit(ast.parse(text)) for text in code)
     roots = {name.split(".")[0] for tree in trees for name in imported(tree)} - set(sys.stdlib_module_names)
     known, asked = importlib.metadata.packages_distributions(), {one.name for one in FOR_NOTEBOOKS}
-    needed = {root: set(packages(known[root])) for root in roots - {"cae_lib", "report", "explore", "IPython"}}
+    needed = {root: set(packages(known[root])) for root in roots - PACKAGES - {"IPython"}}
     assert len(needed) > 10 and {root for root, names in needed.items() if not names & asked} == set()
 
 
 def test_what_the_code_imports_is_asked_for():
     distributions = importlib.metadata.packages_distributions()
-    ours = {"cae_lib", "report", "explore", "making", "stage", "paper", "assignment", "make", "translations", "tests"}
+    ours = PACKAGES | {"making", "stage", "paper", "assignment", "make", "translations", "tests"}
     for folder in ("cae_lib", "book", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             roots = {i.split(".")[0] for i in imported(ast.parse(path.read_text(encoding="utf-8")))}

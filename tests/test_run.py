@@ -421,7 +421,7 @@ def test_a_signal_leaves_a_line_a_checkpoint_and_an_exit_code(tmp_path, number):
     process.send_signal(number)
     _, told = process.communicate()
     assert process.returncode == 128 + number
-    assert told.splitlines()[-1].startswith("stopped in epoch") and "Traceback" not in told
+    assert told.splitlines()[-1].startswith("Interrupted: stopped in epoch") and "Traceback" not in told
     assert Run(tmp_path / "r").state == "unfinished"
 
 

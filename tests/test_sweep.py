@@ -29,11 +29,11 @@ from papermill.exceptions import PapermillExecutionError
 from cae_lib import files
 from cae_lib.config import Config
 from cae_lib.run import Run, RunBusy
-from cae_lib.sweeps import cluster, driver, execution, grid, points, results
-from cae_lib.sweeps.driver import run_points
-from cae_lib.sweeps.grid import SweepError, read_sweep
-from cae_lib.sweeps.points import run_point
 from stage import sources
+from sweeps import cluster, driver, execution, grid, points, results
+from sweeps.driver import run_points
+from sweeps.grid import SweepError, read_sweep
+from sweeps.points import run_point
 from tests.conftest import ROOT, TINY, outside_make
 
 PARAMETERS = "# Parameters\nrun = ''\n" + "\n".join(f"{name} = None" for name in Config().to_dict())
@@ -76,7 +76,7 @@ def write(project: Path, **changes) -> None:
 
 
 def command(*argv) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "cae_lib", "sweep", *map(str, argv)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "sweeps", "run", *map(str, argv)], capture_output=True, text=True)
 
 
 def executions(project: Path) -> list[int]:
@@ -239,7 +239,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(project):
     write(project, seeds=[1])
     assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
     write(project, seeds=[1, 1600])  # the second seed's points take ten minutes
-    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    argv = [sys.executable, "-m", "sweeps", "run", "s", "--profile", "tiny", "--workers", "2"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(executions(project)) < 4:
         assert process.poll() is None
@@ -255,7 +255,7 @@ def test_kill_9_of_the_driver_ends_its_workers_and_costs_only_the_points_under_w
     write(project, seeds=[1])
     assert command("s", "--profile", "tiny", "--workers", 2).returncode == 0
     write(project, seeds=[1, 1004])
-    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--workers", "2"]
+    argv = [sys.executable, "-m", "sweeps", "run", "s", "--profile", "tiny", "--workers", "2"]
     driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(executions(project)) < 4:
         assert driver.poll() is None
@@ -462,7 +462,7 @@ with Run(run).lock():
         time.sleep(600)
 """,
     )
-    code = "from cae_lib.sweeps import grid, points; points.run_point(grid.read_sweep('s', 'tiny').points[0], 1)"
+    code = "from sweeps import grid, points; points.run_point(grid.read_sweep('s', 'tiny').points[0], 1)"
     worker = subprocess.Popen([sys.executable, "-c", code])
     while not (pid := Path(point.directory) / "pid").is_file() or not pid.read_text(encoding="utf-8"):
         assert worker.poll() is None
@@ -556,7 +556,7 @@ def test_nobody_at_the_address_is_one_message(project):
 def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler):
     address, processes = scheduler
     write(project, grid=dict(latent_dim=[2]), seeds=[1003])
-    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    argv = [sys.executable, "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", address]
     driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not executions(project):
         assert driver.poll() is None, driver.stderr.read()
@@ -572,7 +572,7 @@ def test_a_worker_killed_amid_a_point_costs_that_attempt_only(project, scheduler
 def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, scheduler):
     address, processes = scheduler
     write(project, seeds=[1, 1030])
-    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    argv = [sys.executable, "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", address]
     driver = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not list(project.glob("runs/sweeps/s/*/result.json")):
         assert driver.poll() is None, driver.stderr.read()
@@ -586,7 +586,7 @@ def test_a_scheduler_that_dies_is_told_and_finished_points_stay(project, schedul
 @pytest.mark.slow
 def test_two_drivers_on_one_sweep_execute_each_point_once(project, scheduler):
     write(project, grid=dict(latent_dim=[2, 3, 4]), seeds=[1])
-    argv = [sys.executable, "-m", "cae_lib", "sweep", "s", "--profile", "tiny"]
+    argv = [sys.executable, "-m", "sweeps", "run", "s", "--profile", "tiny"]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     drivers = [
         subprocess.Popen([*argv, *more], **quiet) for more in (["--scheduler", scheduler[0]], ["--workers", "2"])
@@ -628,7 +628,7 @@ def test_waiting_for_a_worker_is_told(project, scheduler):
     address, processes = scheduler
     write(project, seeds=None)
     stop(processes[1])
-    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    argv = [sys.executable, "-u", "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", address]
     driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while "no worker is there: waiting for one" not in (line := driver.stdout.readline()):
         assert line, "the driver has ended"
@@ -641,7 +641,7 @@ def test_waiting_is_told_with_what_to_look_at_and_sigterm_ends_it_in_a_line(proj
     address, processes = scheduler
     stop(processes[1])
     write(project)
-    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    argv = [sys.executable, "-u", "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", address]
     driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     told = ""
     while "no worker is there" not in (line := driver.stdout.readline()):
@@ -660,7 +660,7 @@ def test_a_worker_that_comes_later_takes_one_point_at_a_time(project, scheduler)
     address, processes = scheduler
     stop(processes[1])
     notebook(project, "(folder.parent / 'busy').mkdir(); time.sleep(1); (folder.parent / 'busy').rmdir()")
-    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", address]
+    argv = [sys.executable, "-u", "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", address]
     driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while "no worker is there" not in (line := driver.stdout.readline()):
         assert line, "the driver has ended"
@@ -703,7 +703,7 @@ def test_a_worker_with_another_commit_is_refused_and_the_sweep_says_so(project, 
 def test_what_a_point_prints_reaches_the_driver_at_once(project, scheduler):
     """As the addresses from which a dataset is tried, a minute before the last one fails."""
     notebook(project, "print('downloading from nowhere', flush=True); time.sleep(600)")
-    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", "s", "--profile", "tiny", "--scheduler", scheduler[0]]
+    argv = [sys.executable, "-u", "-m", "sweeps", "run", "s", "--profile", "tiny", "--scheduler", scheduler[0]]
     driver = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         while "downloading" not in (line := driver.stdout.readline()):

@@ -69,7 +69,7 @@ def own_environment(folder: Path) -> None:
 
 def driver(*more, name="s") -> subprocess.Popen:
     """A sweep that runs; what it says goes to one pipe."""
-    argv = [sys.executable, "-u", "-m", "cae_lib", "sweep", name, "--profile", "tiny", *map(str, more)]
+    argv = [sys.executable, "-u", "-m", "sweeps", "run", name, "--profile", "tiny", *map(str, more)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

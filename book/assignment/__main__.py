@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 from assignment.variant import AssignmentError, variant
-from cae_lib.files import UserError, speak
-
-MISTAKE = 2  # exit code
+from cae_lib.files import command, speak
 
 
+@command
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m assignment", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -25,15 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     graded.add_argument("--base", default="full", help="the profile that the assignment was based on (%(default)s)")
     graded.add_argument("--build", default="_build", help="where the table is written: BUILD/grade (%(default)s)")
     options, here = parser.parse_args(argv), Path.cwd()
-    try:
-        if options.verb == "variant":
-            print(" ".join(f"{name}={value}" for name, value in variant(options.nim).items()))
-            return 0
-        os.chdir(Path(__file__).resolve().parents[2])  # every path that is told counts from it
-        return make(options) if options.verb == "make" else grade(options, here)
-    except UserError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return MISTAKE
+    if options.verb == "variant":
+        print(" ".join(f"{name}={value}" for name, value in variant(options.nim).items()))
+        return 0
+    os.chdir(Path(__file__).resolve().parents[2])  # every path that is told counts from it
+    return make(options) if options.verb == "make" else grade(options, here)
 
 
 def make(options) -> int:

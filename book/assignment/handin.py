@@ -15,7 +15,7 @@ import yaml
 from assignment import folder, prompts
 from assignment.variant import AssignmentError
 from cae_lib.files import UserError, write_atomic
-from cae_lib.imports.folders import unpacked
+from imports.folders import unpacked
 
 MB = 2**20
 TEXTS = {"assignment.yml": MB // 16, "claims.yml": MB // 16, "begun.csv": MB // 16}  # bytes at the most

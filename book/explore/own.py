@@ -8,10 +8,10 @@ import json
 import numpy as np
 
 from cae_lib.data import Dataset
-from cae_lib.imports import pixels
 from cae_lib.run import Run
 from explore.export import middles
 from explore.network import base64_of, portable
+from imports import pixels
 from report.measures import anomalies
 
 TRAINING = 10_000  # images whose codes and errors are the score's units, as in chapter 06

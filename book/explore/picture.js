@@ -1,4 +1,4 @@
-/* A picture file as a grey square of the model's size, by the rule of cae_lib/imports/pixels.py: grey by luminance, what is
+/* A picture file as a grey square of the model's size, by the rule of book/imports/pixels.py: grey by luminance, what is
    transparent over white, turned as the camera says, fitted in and padded with its border's median, by Pillow's Lanczos filter.
 
    The file is never put into the page: its first bytes say what it is, and only createImageBitmap decodes it. */

@@ -13,7 +13,7 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parents[1]
 PACKAGES = {"cae_lib": BOOK.parent} | dict.fromkeys(
-    ("report", "explore", "stage", "paper", "assignment"), BOOK
+    ("report", "explore", "imports", "sweeps", "stage", "paper", "assignment"), BOOK
 )  # where they lie
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)|import[ \t]+([^\n#]+))", re.MULTILINE

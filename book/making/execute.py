@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cae_lib.files import UserError, write_atomic
-from cae_lib.sweeps.execution import execute, spare_grammar
+from sweeps.execution import execute, spare_grammar
 
 
 def execute_chapter(source: Path, output: Path, parameters: dict, threads: int, facts: Callable) -> None:

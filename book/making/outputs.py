@@ -16,7 +16,6 @@ from cae_lib import subject
 from cae_lib.config import FAMILY, Config, ConfigError, read_parameters
 from cae_lib.fetch import FILES, PUBLISHED
 from cae_lib.files import FileError, UserError, project_path, run_path, write_atomic
-from cae_lib.sweeps.execution import end_idle
 from making import docx
 from making.digests import (
     code_digest,
@@ -35,6 +34,7 @@ from stage.cover import read_cover
 from stage.history import claims_age, started
 from stage.processes import run_code
 from stage.sources import BOOK, BookError, contents, pages, report_name
+from sweeps.execution import end_idle
 
 ROOT = BOOK.parent
 SWEEP = "10_sweep"  # the chapter that each sweep is told with

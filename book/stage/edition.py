@@ -60,7 +60,7 @@ def build_edition(
 def build_html(lang: str, stage: Path) -> Path:
     """Run Jupyter Book; return the folder of its pages. Quiet unless it warns."""
     argv = ["build", str(stage / "source"), "--path-output", str(stage), "-W", "-n", "--keep-going", "-q"]
-    code = "from cae_lib.sweeps.execution import spare_grammar; spare_grammar()\n"
+    code = "from sweeps.execution import spare_grammar; spare_grammar()\n"
     done = run_code(f"{code}from jupyter_book.cli.main import main; main()", *argv, cwd=stage)
     if done.returncode:
         ansi = re.compile(r"\x1b\[[0-9;]*m")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
 
-from cae_lib.sweeps.cluster import make_certificate, security
+from sweeps.cluster import make_certificate, security
 
 
 def seconds(walltime: str) -> int:

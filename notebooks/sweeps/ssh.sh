@@ -27,7 +27,7 @@ shift $((OPTIND - 1))
 cd "$(dirname "$0")/../.."
 pem=runs/sweep-tls.pem
 tls="--tls-ca-file $pem --tls-cert $pem --tls-key $pem"
-.venv/bin/python -m cae_lib sweep-tls
+.venv/bin/python -m sweeps tls
 
 started=
 end() { trap - EXIT INT TERM; kill $started 2> /dev/null || true; wait; exit "$1"; }

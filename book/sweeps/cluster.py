@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cae_lib.files import project_path
-from cae_lib.sweeps.grid import Point, SweepError
-from cae_lib.sweeps.points import OtherCode, other_code
+from sweeps.grid import Point, SweepError
+from sweeps.points import OtherCode, other_code
 
 NEEDED = {"training": 1}  # what a point needs of a worker: one that offers it takes one point at a time
 PLENTY = 1_000_000  # of a resource that is a mark: there is always enough of it

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cae_lib.files import project_path, write_atomic
-from cae_lib.sweeps.grid import Point, Sweep, SweepError, fingerprint, text
+from sweeps.grid import Point, Sweep, SweepError, fingerprint, text
 
 MADE_ON = ("host", "device", "precision", "threads", "torch")  # of a result: where and how it was computed
 

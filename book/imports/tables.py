@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from cae_lib.fetch import DataError
-from cae_lib.imports.sources import MOST, Part, Source, opened, part_of, spend, text_of
+from imports.sources import MOST, Part, Source, opened, part_of, spend, text_of
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 LABELS = ("label", "labels", "class", "target", "y", "digit", "letter", "character", "category", "fine_label")

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from cae_lib.files import UserError
 from cae_lib.run import RunBusy
-from cae_lib.sweeps.cluster import GONE, Crew, cluster, dashboard
-from cae_lib.sweeps.grid import Point, Sweep, SweepError
-from cae_lib.sweeps.points import run_point, topic
-from cae_lib.sweeps.results import finished, save_result, write_results
+from sweeps.cluster import GONE, Crew, cluster, dashboard
+from sweeps.grid import Point, Sweep, SweepError
+from sweeps.points import run_point, topic
+from sweeps.results import finished, save_result, write_results
 
 MAX_DEATHS = 100  # Dask counts each death of a worker for all points assigned to it, also for those not yet begun
 

@@ -12,7 +12,7 @@ import scipy.io
 from tqdm import tqdm
 
 from cae_lib.fetch import DataError
-from cae_lib.imports.sources import MOST, Part, Source, opened, part_of, spend, text_of
+from imports.sources import MOST, Part, Source, opened, part_of, spend, text_of
 
 IDX = re.compile(r"(?:idx\d?|ubyte)(?:\.gz)?$", re.IGNORECASE)
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cae_lib.data import DARKEST
 from cae_lib.fetch import DataError
 from cae_lib.files import UserError
-from cae_lib.imports.sources import SIZES, Options, Part
+from imports.sources import SIZES, Options, Part
 
 PIXELS = 64_000_000  # of one picture
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cae_lib.files import FileBusy, lock, project_path
 from cae_lib.run import Run, RunBusy
-from cae_lib.sweeps.execution import execute
-from cae_lib.sweeps.grid import Point, SweepError, fingerprint
-from cae_lib.sweeps.results import MADE_ON, finished, save_result
+from sweeps.execution import execute
+from sweeps.grid import Point, SweepError, fingerprint
+from sweeps.results import MADE_ON, finished, save_result
 
 MAX_LINES = 100  # of what a point's notebook prints, told by the driver at once
 

@@ -10,8 +10,8 @@ import numpy as np
 from cae_lib.config import Config
 from cae_lib.data import LEAST
 from cae_lib.fetch import DataError
-from cae_lib.imports.sources import Options, Part, Source, natural
 from cae_lib.subject import CLASSES
+from imports.sources import Options, Part, Source, natural
 
 
 def classes_of(found: Source) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m cae_lib import`: what people have becomes the folder that a report reads, and a profile for it.
+"""What people have becomes the folder that a report reads, and a profile for it.
 
 Four IDX files, a skeleton of `classes.yml`, and `preview.png`, on which a person sees what went wrong. It is written
 beside its place and then renamed, so it is there whole or not at all.
@@ -19,10 +19,10 @@ from cae_lib.config import FAMILY, Config
 from cae_lib.data import LEAST, check_brightness
 from cae_lib.fetch import FILES, DataError
 from cae_lib.files import FileError, project_path, with_slashes, write_atomic
-from cae_lib.imports.folders import names_in, read, unpacked
-from cae_lib.imports.parts import classes_of, enough, split, titles_of, without_duplicates
-from cae_lib.imports.pixels import contact_sheet, grey_squares
-from cae_lib.imports.sources import Options
+from imports.folders import names_in, read, unpacked
+from imports.parts import classes_of, enough, split, titles_of, without_duplicates
+from imports.pixels import contact_sheet, grey_squares
+from imports.sources import Options
 
 UNPORTABLE = re.compile(r'[<>:"\\|?*\0-\37]|[ .]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)  # on Windows
 
@@ -75,7 +75,7 @@ def _place(source: str, target: str) -> Path:
     if not source.strip() or not Path(target).name or "/" not in target or target.endswith("/"):
         raise DataError(
             f"import: found {source!r} and {target!r}, allowed are what to read and the folder to make: "
-            f"make import FROM=pictures NAME=mine, or python -m cae_lib import pictures data/mine"
+            f"make import FROM=pictures NAME=mine, or python -m imports pictures data/mine"
         )
     place, path = project_path(target), Path(source).expanduser()
     if found := UNPORTABLE.search(place.name):

@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from cae_lib.fetch import DataError
-from cae_lib.imports.arrays import IDX, read_arrays
-from cae_lib.imports.sources import MOST, Part, Source, natural, part_of, spend, text_of
-from cae_lib.imports.tables import TABLES, read_parquets, read_tables
+from imports.arrays import IDX, read_arrays
+from imports.sources import MOST, Part, Source, natural, part_of, spend, text_of
+from imports.tables import TABLES, read_parquets, read_tables
 
 ENTRIES = 1_000_000  # of an archive or a folder
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff")
