@@ -156,6 +156,33 @@ def test_outputs_and_time_stamps_that_jupyterlab_saves_do_not_make_a_notebook_an
     assert digests.source_digest(path) != before
 
 
+def test_an_executed_notebook_tells_its_metadata_whoever_has_written_it(tmp_path):
+    path = tmp_path / "shown.ipynb"
+    cell = new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text='\n "metadata": {"report": 0}')])
+    cell.metadata["metadata"] = {"report": 1}
+    notebook = new_notebook(cells=[cell], metadata={"report": {"made_from": {"a": "1"}, "metadata": {}}})
+    nbformat.write(notebook, path)
+    assert digests.metadata_of(path) == notebook.metadata
+    path.write_text(json.dumps({"metadata": {"report": 2}, "cells": []}), encoding="utf-8")
+    assert digests.metadata_of(path) == {"report": 2}
+    path.write_text('{"cells": [\n "metadata": {', encoding="utf-8")
+    assert digests.metadata_of(path) == {} == digests.metadata_of(tmp_path / "absent.ipynb")
+
+
+def test_an_edition_is_the_same_while_its_notebooks_show_the_same(tmp_path):
+    path = tmp_path / "shown.ipynb"
+    notebook = new_notebook(cells=[new_code_cell("x")], metadata={"papermill": {"duration": 1.0, "end_time": "now"}})
+    nbformat.write(notebook, path)
+    recorded = digests.shown_digest([path], "")
+    assert recorded == digests.shown_digest([path], recorded)
+    notebook.metadata["papermill"]["end_time"] = "then"  # executed again
+    nbformat.write(notebook, path)
+    assert digests.shown_digest([path], recorded) == recorded
+    notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text="other")]
+    nbformat.write(notebook, path)
+    assert digests.shown_digest([path], recorded) != recorded
+
+
 def test_the_code_of_a_notebook_is_what_it_imports_and_what_that_imports():
     def names(path):
         return {file.relative_to(ROOT).as_posix() for file in digests.code_of(ROOT / "notebooks" / path)}

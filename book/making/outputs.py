@@ -21,9 +21,10 @@ from making.digests import (
     code_digest,
     code_of,
     digest,
-    notebook_digest,
+    metadata_of,
     parameters_of,
     read_json,
+    shown_digest,
     source_digest,
     with_imports,
 )
@@ -230,7 +231,7 @@ def notebook(report: Report, lang: str, name: str, needs: tuple[str, ...], after
     known = parameters_of(source)  # the profile speaks to every notebook; each takes the parameters that it has
     values = {key: value for key, value in (report.values | swept).items() if key in known}
     home = project_path(swept["sweep"]) if swept else report.run
-    about = read_json(output).get("metadata", {})
+    about = metadata_of(output)
 
     def verdicts() -> list[str]:
         found = read_json(home / "metrics.json").get("verdicts", [])
@@ -254,7 +255,7 @@ def notebook(report: Report, lang: str, name: str, needs: tuple[str, ...], after
         return found
 
     def recorded() -> Digests:
-        facts = read_json(output).get("metadata", {}).get("report", {})
+        facts = metadata_of(output).get("report", {})
         left = set(facts.get("verdicts", [])) - set(verdicts())  # what it found must still be there, too
         return facts.get("made_from", {}) if not left else {}
 
@@ -303,12 +304,15 @@ def editions(report: Report) -> list[Task]:
 def edition(report: Report, lang: str) -> Task:
     record, names = report.edition(lang) / ".made", report.notebooks()
 
+    def recorded() -> Digests:
+        return read_json(record).get("made_from", {})
+
     def made_from() -> Digests:
         folders = ("assets", "extension", "templates", "explore", lang, "locale")
         files = sorted(path for folder in folders for path in (BOOK / folder).rglob("*") if path.suffix != ".pyc")
         files += [BOOK / file for file in ("toc.yml", "cover.yml", "glossary.yml", "references.bib")]
         return {
-            "notebooks": digest([notebook_digest(report.executed(lang, name)) for name in names]),
+            "notebooks": shown_digest([report.executed(lang, name) for name in names], recorded().get("notebooks", "")),
             "run": run_digest(report.run),
             "findings": digest(findings.told(read_json(report.run / "metrics.json"))),
             "pages": digest(*(part for path in files if path.is_file() for part in (path.name, path))),
@@ -331,7 +335,7 @@ def edition(report: Report, lang: str) -> Task:
 
     seconds = read_json(record).get("seconds") or USUAL["edition"]
     needs = tuple(f"{lang}/{name}" for name in names)
-    return Task(f"edition {lang}", made_from, lambda: read_json(record).get("made_from", {}), make, seconds, needs)
+    return Task(f"edition {lang}", made_from, recorded, make, seconds, needs)
 
 
 def claims_digest(run: Path) -> str:
