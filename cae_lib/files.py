@@ -48,7 +48,7 @@ def command(main: Callable) -> Callable:
             return main(argv)
         except UserError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            return error.code
+            return 128 + error.number if hasattr(error, "number") else error.code  # of a signal, as a shell tells it
         except KeyboardInterrupt:
             print("\nstopped before anything was written", file=sys.stderr)
             return 130

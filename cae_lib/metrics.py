@@ -22,14 +22,16 @@ from cae_lib.run import Run
 
 def pixels(images: Tensor) -> np.ndarray:
     """uint8 (N, 1, n, n) → float32 (N, n, n) in [0, 1]."""
-    return images[:, 0].numpy().astype(np.float32) / 255
+    x = images[:, 0].numpy().astype(np.float32)
+    x /= 255  # in place: the training images are 172 MB
+    return x
 
 
 @torch.inference_mode()
 def encode(model: ConvAutoencoder, images: Tensor | np.ndarray) -> np.ndarray:
     """Codes (N, latent_dim) of uint8 images (N, 1, n, n) or of floats (N, n, n) in [0, 1]."""
-    x = torch.from_numpy(_floats(images))
-    return torch.cat([model.encode(chunk) for chunk in x[:, None].split(1000)]).numpy()
+    chunks = (torch.from_numpy(_floats(images[i : i + 1000])) for i in range(0, len(images) or 1, 1000))
+    return torch.cat([model.encode(x[:, None]) for x in chunks]).numpy()
 
 
 @torch.inference_mode()

@@ -41,7 +41,7 @@ class Interrupted(UserError):
     """Stopped by a signal, its `number`, with a checkpoint at the last whole step."""
 
     def __init__(self, run: Run, epoch: int, number: int):
-        self.number, self.code = number, 128 + number  # as a shell tells it
+        self.number = number
         super().__init__(f"stopped in epoch {epoch}; nothing is lost: the same again goes on in {run.path}")
 
 

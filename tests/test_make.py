@@ -222,6 +222,9 @@ def place(smoke_build, tmp_path_factory):
     ignore = shutil.ignore_patterns("stage", "pdf", "lock", "lock.holder")
     shutil.copytree(smoke_build, place / "_build", copy_function=shutil.copy, ignore=ignore)
     shutil.copytree(ROOT / "runs" / "smoke", place / "runs" / "smoke", copy_function=shutil.copy)
+    for found in sorted((ROOT / "runs").rglob("*.json")):  # what other runs say: some may be this one's seed replicas
+        (copy := place / found.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found, copy)
     if (ROOT / ".git").exists():  # the colophon tells what git knows of the claims
         (place / ".git").symlink_to(ROOT / ".git")
     return place

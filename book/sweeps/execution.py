@@ -19,7 +19,7 @@ LARGE = 1e9  # bytes of memory, from which a kernel is not used again: a chapter
 READ = {".py", ".yml", ".po", ".bib"}  # of the project, what a kernel reads once
 EMPTY = """
 def empty():
-    import gc, random, sys
+    import ctypes, gc, random, sys
     get_ipython().reset()
     random.seed()
     if numpy := sys.modules.get("numpy"):
@@ -27,6 +27,8 @@ def empty():
     if torch := sys.modules.get("torch"):
         torch.seed()
     gc.collect()
+    if trim := sys.platform == "linux" and getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # glibc gives back what it would keep for later: 100 MB and more
 empty()
 """
 idle: list["Kernel"] = []  # those that wait for their next notebook
