@@ -50,7 +50,7 @@ def command(main: Callable) -> Callable:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return 128 + error.number if hasattr(error, "number") else error.code  # of a signal, as a shell tells it
         except KeyboardInterrupt:
-            print("\nstopped before anything was written", file=sys.stderr)
+            print("\nstopped; no file is left half-written", file=sys.stderr)
             return 130
 
     return answered

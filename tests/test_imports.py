@@ -872,7 +872,7 @@ def test_who_is_stopped_while_writing_leaves_nothing(place, number):
     while process.stdout.readline() != b"drawing\n":
         time.sleep(0)
     process.send_signal(number)
-    assert process.wait(timeout=60) == 130 and b"stopped before anything" in process.stderr.read()
+    assert process.wait(timeout=60) == 130 and b"stopped; no file" in process.stderr.read()
     assert not list(Path("data").iterdir())
 
 

@@ -788,6 +788,7 @@ def test_the_estimate_is_steady_where_points_end_in_bursts(monkeypatch):
     assert len(errors) > 500 and max(map(abs, errors)) <= 5
     now[0] += 1000
     assert estimate.left(4, 4) == "about 00:03 left", "the last ones are late"
+    assert estimate.left(12, 4) == "about 02:00 left", "what was begun is lost: eight more will be begun"
 
 
 # --- nobody else ------------------------------------------------------------------------------------------------

@@ -26,8 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     points.add_argument("--workers", help="trainings side by side on this machine (as many as it has cores)")
     verbs.add_parser("tls", help=f"make {CERTIFICATE}, with which a cluster lets in nobody else")
     options, unknown = parser.parse_known_args(argv)
-    check_names([word.lstrip("-").replace("-", "_") for word in unknown], tuple(vars(options)))
-    return run(options.name, options.profile, options.scheduler, options.workers) if options.verb == "run" else tls()
+    options = vars(options)
+    verb = options.pop("verb")
+    check_names([word.lstrip("-").replace("-", "_") for word in unknown], tuple(options))
+    return {"run": run, "tls": tls}[verb](**options)
 
 
 def run(name: str, profile: str, scheduler: str | None, workers: str | None) -> int:

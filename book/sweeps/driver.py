@@ -132,5 +132,6 @@ class _Estimate:
         if not (known := self.took or self.before) or not places or not missing:
             return ""
         each = sum(known) / len(known)
-        work = max(each * (len(self.took) + missing) - self.work, each * missing / 20)  # not nothing, if some are late
+        work = each * (len(self.took) + missing) - self.work
+        work = max(work, each * max(missing - places, missing / 20))  # those not begun, if some are late or were lost
         return f"about {tqdm.format_interval(work / min(places, missing))} left"
