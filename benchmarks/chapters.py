@@ -2,8 +2,8 @@
 
     python benchmarks/chapters.py runs/full
 executes each English chapter in a kernel of its own, on a copy of the run that has nothing but its training, so that
-the chapter computes all of what it shows; prints the table and writes benchmarks/chapters.csv. About an hour on a
-quiet machine without a GPU, as the run of `full` has it.
+the chapter computes all of what it shows; prints the rows and writes them into benchmarks/chapters.csv. About an hour
+on a quiet machine without a GPU, with the run of `full`.
 """
 
 import argparse
@@ -78,15 +78,18 @@ def main() -> None:
     parser.add_argument("--chapters", nargs="+", help="some of them (all)")
     options = parser.parse_args()
     known = [name for name in pages(contents(())) if (NOTEBOOKS / f"{name}.ipynb").is_file()]
-    rows = []
+    rows = {}  # of the table that is there, those that are not measured again stay
+    if TABLE.is_file():
+        with TABLE.open(newline="", encoding="utf-8") as file:
+            rows = {(row["chapter"], int(row["threads"])): row for row in csv.DictReader(file)}
     for chapter in options.chapters or known:
         for threads in options.threads:
-            rows.append(measure(options.run, chapter, threads))
-            print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+            row = rows[chapter, threads] = measure(options.run, chapter, threads)
+            print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
             with TABLE.open("w", newline="", encoding="utf-8") as file:  # what is measured is kept
-                writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+                writer = csv.DictWriter(file, row, lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(rows)
+                writer.writerows(rows[key] for key in sorted(rows))
     print(f"written to {TABLE}")
 
 
