@@ -153,7 +153,7 @@ def check_names(names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
+            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known) or 'none'}"
             raise ConfigError(f"{name}: there is no such parameter; {hint}")
 
 
