@@ -15,6 +15,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.conftest import MAKE, outside_make
+
 SOURCE = Path(__file__).resolve().parents[1] / "environment.py"
 PROJECT = '[project]\nname = "made-up"\ndependencies = ["numpy", "pytest=={}"]\n'
 ASKED = '[project]\ndependencies = ["numpy>=1", "pytest{}"]\n'
@@ -470,7 +472,7 @@ def test_a_verb_or_setting_that_there_is_not_is_one_message(place, monkeypatch, 
 
 
 def test_make_too_says_which_verb_may_be_meant():
-    done = subprocess.run(["make", "reprot"], cwd=SOURCE.parent, capture_output=True, text=True)
+    done = subprocess.run([*MAKE, "reprot"], cwd=SOURCE.parent, env=outside_make(), capture_output=True, text=True)
     assert done.returncode and done.stderr.startswith("there is no verb 'reprot': did you mean report?\n")
 
 
