@@ -77,7 +77,7 @@ def measure(config: Config, dataset: data.Dataset, peak=1e-3, warmup=0, ema=0.0,
     torch.manual_seed(config.seed)
     device = machine.choose_device(config.device)
     dtype = machine.choose_precision(config.precision, device)
-    net = build(config, **layers).to(device, memory_format=machine.choose_layout(device))
+    net = build(config, **layers).to(device)
     adam = torch.optim.Adam(net.parameters(), peak, weight_decay=config.weight_decay, fused=True)
     average = copy.deepcopy(net)
     images, steps = dataset.train_images.to(device), math.ceil(config.train_size / config.batch_size)

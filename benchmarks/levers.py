@@ -25,7 +25,7 @@ VARIANTS = {  # each changes one thing of the first
     "as it is": {},
     "float32 instead of bfloat16": dict(dtype=torch.float32),
     "Adam not fused": dict(fused=False),
-    "channels last": dict(layout=torch.channels_last),
+    "channels first": dict(layout=torch.contiguous_format),
     "loss.item() at each step": dict(wait=True),
     "batch stacked image by image": dict(stack=True),
     "one thread": dict(threads=1),
@@ -33,7 +33,7 @@ VARIANTS = {  # each changes one thing of the first
 }
 
 
-def stepper(images, dtype=None, fused=True, layout=torch.contiguous_format, wait=False, stack=False, **other):
+def stepper(images, dtype=None, fused=True, layout=torch.channels_last, wait=False, stack=False, **other):
     """A function that does one training step of a variant."""
     torch.manual_seed(0)
     net = ConvAutoencoder(CONFIG)

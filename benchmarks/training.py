@@ -172,7 +172,7 @@ def bare_step(config: Config, dataset: data.Dataset, steps: int) -> float:
     """Seconds for as many steps on one batch that lies ready: forward, backward, update."""
     device = machine.choose_device(config.device)
     dtype = machine.choose_precision(config.precision, device)
-    net = ConvAutoencoder(config).to(device, memory_format=machine.choose_layout(device))
+    net = ConvAutoencoder(config).to(device)
     adam = torch.optim.Adam(net.parameters(), 1e-3, weight_decay=1e-5, fused=True)
     x = dataset.train_images[:BATCH].float().div_(255).to(device)
     for step in range(steps + 5):

@@ -30,14 +30,14 @@ def pixels(images: Tensor) -> np.ndarray:
 @torch.inference_mode()
 def encode(model: ConvAutoencoder, images: Tensor | np.ndarray) -> np.ndarray:
     """Codes (N, latent_dim) of uint8 images (N, 1, n, n) or of floats (N, n, n) in [0, 1]."""
-    chunks = (torch.from_numpy(_floats(images[i : i + 1000])) for i in range(0, len(images) or 1, 1000))
+    chunks = (torch.from_numpy(_floats(images[i : i + 500])) for i in range(0, len(images) or 1, 500))
     return torch.cat([model.encode(x[:, None]) for x in chunks]).numpy()
 
 
 @torch.inference_mode()
 def decode(model: ConvAutoencoder, z: np.ndarray) -> np.ndarray:
     """Images (..., n, n) in [0, 1] of codes (..., latent_dim)."""
-    chunks = torch.as_tensor(z, dtype=torch.float32).flatten(end_dim=-2).split(1000)
+    chunks = torch.as_tensor(z, dtype=torch.float32).flatten(end_dim=-2).split(500)
     x_hat = torch.cat([model.decode(chunk)[:, 0] for chunk in chunks]).numpy()
     return x_hat.reshape(*z.shape[:-1], *x_hat.shape[1:])
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cae_lib.config import Config, ConfigError
 from cae_lib.data import Dataset, add_noise, shift_some
 from cae_lib.files import UserError
-from cae_lib.machine import choose_device, choose_layout, choose_precision, deterministic, provenance
+from cae_lib.machine import choose_device, choose_precision, deterministic, provenance
 from cae_lib.model import ConvAutoencoder, encoder_sizes
 from cae_lib.optimizers import make_optimizers
 from cae_lib.run import Run, RunError, code_sha256
@@ -84,7 +84,7 @@ def fit(config: Config, dataset: Dataset, run: Run, device, dtype, signals):
     """
     torch.manual_seed(config.seed)
     model = ConvAutoencoder(config)
-    model.to(device, memory_format=choose_layout(device))
+    model.to(device)
     optimizers = make_optimizers(model, config, device)
     plateau = ReduceLROnPlateau(optimizers[0], factor=0.5, patience=3)
     threads = Threads(config, device, dtype)
@@ -218,7 +218,7 @@ def check_finite(run: Run, config: Config, row: dict) -> None:
 
 
 @torch.inference_mode()
-def mse(model: ConvAutoencoder, images: Tensor, noise_std: float = 0.0, batch: int = 1000) -> float:
+def mse(model: ConvAutoencoder, images: Tensor, noise_std: float = 0.0, batch: int = 500) -> float:
     """Mean squared error of the reconstructions of uint8 images (N, 1, n, n), evaluation mode, float32.
 
     With `noise_std` the model sees noisy images, the same at each call, and is judged by the clean ones.

@@ -65,17 +65,20 @@ def test_such_a_gpu_asked_for_by_name_is_one_message_with_the_way_out(without_ke
     assert "\n" not in str(told.value) and machine.choose_device("cpu").type == "cpu"
 
 
+def test_a_gpu_that_computes_other_values_is_not_taken(there, monkeypatch, capsys):
+    there("mps")
+    right = machine._gradient
+    monkeypatch.setattr(machine, "_gradient", lambda device: right(device) * (1 if device == "cpu" else 1.1))
+    assert machine.choose_device("auto").type == "cpu"
+    assert "cannot compute on it (its convolutions differ from a processor's); trying cpu" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("flags", "chosen"), [("fma avx512_bf16 amx", torch.bfloat16), ("fma avx2", torch.float32)])
 def test_auto_precision_is_what_the_processor_multiplies(monkeypatch, flags, chosen):
     monkeypatch.setattr(machine, "_lines", lambda path, start: [f"flags : {flags}"])
     assert machine.choose_precision("auto", CPU) == chosen
     assert machine.choose_precision("float32", CPU) == torch.float32
     assert machine.choose_precision("bfloat16", CPU) == torch.bfloat16
-
-
-def test_channels_stand_last_for_a_gpu_only():
-    assert machine.choose_layout(CUDA) is torch.channels_last
-    assert machine.choose_layout(CPU) is torch.contiguous_format
 
 
 def test_deterministic_algorithms_are_as_before_afterwards_also_after_an_error():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cae_lib.config import Config, ConfigError
-from cae_lib.model import ConvAutoencoder, ResidualBlock, conv_size
+from cae_lib.model import ConvAutoencoder, Flatten, ResidualBlock, Unflatten, conv_size
 from report.walk import shape_walk
 
 
@@ -76,6 +76,27 @@ def test_every_formula_in_the_walk_is_true(size, depth):
 def test_a_depth_that_cannot_work_names_the_layer_and_fills_in_the_formula():
     with pytest.raises(ConfigError, match=r"channels: layer conv4 gets a 1×1 map .*⌊\(1 \+ 2·1 − 3\) / 2⌋ \+ 1 = 1"):
         build(8, (2, 2, 2, 2, 2))
+
+
+def test_flattening_copies_nothing_and_can_be_undone():
+    x = torch.rand(3, 5, 4, 4).contiguous(memory_format=torch.channels_last)
+    flat = Flatten()(x)
+    assert flat.shape == (3, 80) and flat.data_ptr() == x.data_ptr()
+    assert torch.equal(flat[0, :5], x[0, :, 0, 0])  # the first pixel's channels, then the next one's
+    assert torch.equal(Unflatten(1, (4, 4, 5))(flat), x)
+
+
+def test_maps_stay_channels_last_forward_and_backward():
+    """Where one layer's maps were laid out otherwise, those around it would copy, and take longer."""
+    model = build(28, (4, 8)).train()
+    seen = []
+    for part in (model.encoder, model.decoder):
+        for name, layer in part.named_children():
+            if name.startswith(("conv", "norm", "gelu", "deconv2")):
+                layer.register_forward_hook(lambda layer, given, made: seen.append(made))
+    model(torch.rand(6, 1, 28, 28)).sum().backward()
+    assert len(seen) == 2 * 3 + 2 * 2 + 1
+    assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in seen)
 
 
 def test_the_output_is_an_image():

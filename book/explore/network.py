@@ -34,9 +34,20 @@ def fold(part: nn.Sequential) -> nn.Sequential:
 
     After training it is affine too, y = γ (x − μ) / √(σ² + ε) + β, with one factor and one shift per channel. Behind a
     residual block, and as the first layer within one, where nothing affine comes before it, it becomes a `Scale`.
+    The vector between maps and code, here pixel after pixel, is map after map in the browser.
     """
-    layers = []
+    layers, maps = [], 0
     for layer in map(copy.deepcopy, part):
+        if isinstance(layer, nn.Conv2d):
+            maps = layer.out_channels
+        if isinstance(layer, nn.Linear) and layers and isinstance(layers[-1], nn.Flatten):
+            layer.weight = _map_after_map(layer.weight, maps, axis=1)
+            layers[-1] = nn.Flatten()
+        if isinstance(layer, nn.Unflatten):
+            *sides, maps = layer.unflattened_size
+            linear = layers[-1]
+            linear.weight, linear.bias = (_map_after_map(p, maps, axis=0) for p in (linear.weight, linear.bias))
+            layer = nn.Unflatten(1, (maps, *sides))
         if isinstance(layer, Affine) and layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[_outputs_axis(layer)]), requires_grad=False)
         if isinstance(layer, ResidualBlock):
@@ -52,6 +63,12 @@ def fold(part: nn.Sequential) -> nn.Sequential:
         else:
             layers.append(layer)
     return nn.Sequential(*layers).eval()
+
+
+def _map_after_map(values: Tensor, maps: int, axis: int) -> nn.Parameter:
+    """Values of which an axis goes through all maps at each pixel; it then goes through all pixels of each map."""
+    ordered = values.unflatten(axis, (-1, maps)).transpose(axis, axis + 1).flatten(axis, axis + 1)
+    return nn.Parameter(ordered, requires_grad=False)
 
 
 def _scale_outputs(affine: Affine, scale: Tensor, shift: Tensor) -> None:
