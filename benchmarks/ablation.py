@@ -1,8 +1,8 @@
 """What each change to the model or the training is worth: validation MSE and k-NN accuracy over seeds.
 
 `python benchmarks/ablation.py --epochs 10 --seeds 3` adds to benchmarks/ablation.csv what it lacks and prints the
-table. `--of best --epochs 40` does the same for notebooks/params/best.yml, each of its parts left out in turn, by the
-project's own training, in benchmarks/best.csv. The test images are not looked at.
+table. `--of best` does the same for notebooks/params/best.yml, each of its parts left out in turn, by the project's own
+training, in benchmarks/best.csv. The test images are not looked at.
 """
 
 import argparse

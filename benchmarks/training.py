@@ -1,10 +1,12 @@
 """How fast the training is, side by side in one run: the textbook loop, ours, and the machine's own limit.
 
-`make bench` prints the table and writes _build/bench/training.json. Each loop runs in a process of its own, the loops
-in turn, several rounds; medians are compared, never single times.
+`make bench` prints the table and writes _build/bench/training.json; `python benchmarks/training.py --table` keeps the
+figures in benchmarks/training.csv, too. Each loop runs in a process of its own, the loops in turn, several rounds;
+medians are compared, never single times.
 """
 
 import argparse
+import csv
 import json
 import math
 import statistics
@@ -30,6 +32,7 @@ from cae_lib.run import Run
 
 QUALITY = 0.00532  # time to quality: seconds until the test MSE of the original report's model after its 40 epochs
 TEXTBOOK_EPOCHS, BATCH = 40, 128
+TABLE = Path(__file__).with_name("training.csv")
 
 
 def textbook_model() -> nn.Module:
@@ -243,6 +246,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150, help="training steps a measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each loop, in turn")
     parser.add_argument("--out", type=Path, default=Path("_build/bench/training.json"))
+    parser.add_argument("--table", action="store_true", help=f"write {TABLE.name}, which is committed")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -286,6 +290,10 @@ def main() -> None:
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.table:
+        rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in result.items()]
+        with TABLE.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([("figure", "value"), *rows[:-1]])  # without the loops
     print(f"{'':<12}{'images/s':>12}{'outside the step':>20}{'memory':>10}")
     for name in loops[:-2]:
         outside = median(name, "outside_step")

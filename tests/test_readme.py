@@ -1,6 +1,8 @@
 """README.md and README.id.md say the same: blocks in the same order, commands, tables, links and names in code."""
 
+import csv
 import re
+import statistics
 from collections import Counter
 
 import pytest
@@ -49,6 +51,27 @@ def links(text: str) -> Counter:
 def test_both_languages_have_the_same(kind):
     english, indonesian = (kind(TEXTS[name]) for name in NAMES)
     assert english == indonesian
+
+
+def table(name: str) -> list[dict]:
+    with open(ROOT / "benchmarks" / f"{name}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("name", "marks"), [("README.md", {}), ("README.id.md", str.maketrans(".,", ",."))])
+def test_what_was_measured_is_what_the_tables_hold(name, marks):
+    for profile in ("full", "best"):
+        runs = [row for row in table("quality") if row["profile"] == profile]
+        assert len(runs) == 3
+        cells = [f"`{profile}`", f"{int(runs[0]['parameters']):,}", runs[0]["epochs"]]
+        cells.append(" s, ".join(row["training_s"] for row in runs if row["threads"] == "2") + " s")
+        for column, digits, factor, unit in (("test_mse", 5, 1, ""), ("knn_accuracy", 2, 100, "%")):
+            values = [factor * float(row[column]) for row in runs]
+            cells.append(f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}{unit}")
+        assert f"| {' | '.join(cells)} |".translate(marks) in TEXTS[name]
+    figures = {row["figure"]: row["value"] for row in table("training")}
+    shown = f"{float(figures['seconds_to_quality']):.0f} s", f"{float(figures['time_to_quality_ratio']):.0f}"
+    assert all(re.search(rf"\b{text}\b", TEXTS[name]) for text in shown)
 
 
 def test_each_begins_with_a_link_to_the_other():

@@ -22,9 +22,10 @@ def probe_predictions(train, train_labels, test, strength=1.0):
     require(found > 1, "train_labels", f"{found} class", "two and more")
     require(0 < strength < np.inf, "strength", strength, "more than 0")
     mean = train.mean(axis=0)
+    train = train - mean  # lets go of the caller's, which may be hundreds of MB
     with warnings.catch_warnings():  # one label for each of many classes is no regression
         warnings.filterwarnings("ignore", "The number of unique classes")
-        probe = LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(train - mean, train_labels)
+        probe = LogisticRegression(C=strength, tol=1e-3, max_iter=2000).fit(train, train_labels)
     return probe.predict(test - mean)
 
 
