@@ -217,8 +217,8 @@ def notebooks(report: Report) -> list[Task]:
             needs += [f"{x}/{n}" for x in report.langs for n in names if n != name]
         elif lang != report.langs[0]:
             after.append(f"{report.langs[0]}/{name}")
-        if name == "explore" and "03_latent_projection" in names:
-            after.append(f"{lang}/03_latent_projection")  # whose map it draws, and which takes long to compute
+        if name in ("explore", "07_feature_learning") and "03_latent_projection" in names:
+            after.append(f"{lang}/03_latent_projection")  # whose map the one draws, whose k-NN votes the other reads
         if name == "09_robustness" and "08_denoising" in names:
             after.append(f"{lang}/08_denoising")  # whose second model it reads: two would not train it side by side
         found.append(notebook(report, lang, name, tuple(needs), tuple(after)))
