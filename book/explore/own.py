@@ -44,7 +44,7 @@ def fit_score(run: Run, dataset: Dataset) -> dict[str, np.ndarray]:
 
 def combine(fitted: dict[str, np.ndarray], parts: np.ndarray) -> np.ndarray:
     """The score (N,) of its two parts (2, N)."""
-    return anomalies.WEIGHTS @ ((parts - fitted["centre"][:, None]) / fitted["spread"][:, None])
+    return ((parts - fitted["centre"][:, None]) / fitted["spread"][:, None]).mean(axis=0)
 
 
 def score(fitted: dict[str, np.ndarray], z: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -64,7 +64,6 @@ def export(run: Run, dataset: Dataset, points: np.ndarray, fitted: dict[str, np.
     model, labels = run.model(), dataset.test_labels[: len(points)].numpy()
     rows = list(middles(points, labels).values())[:EXAMPLES]
     numbers = {name: fitted[name] for name in ("step", "mean", "usual", "centre", "spread", "quantiles")}
-    numbers["weights"] = anomalies.WEIGHTS
     numbers["root"] = fitted["root"][np.tril_indices(len(fitted["root"]))]  # above the diagonal it is zero
     known = dict(known=base64_of(fitted["known"], "i1"), alarm=int(fitted["alarm"]), neighbours=NEIGHBOURS)
     told = dict(

@@ -3,8 +3,8 @@
 
 /** A function from what the export says: (code, reconstruction's squared error at each pixel) → score; higher = stranger. */
 function makeScore(told) {
-  const names = ["step", "mean", "root", "usual", "centre", "spread", "weights", "quantiles"];
-  const { step, mean, root, usual, centre, spread, weights, quantiles } = Object.fromEntries(
+  const names = ["step", "mean", "root", "usual", "centre", "spread", "quantiles"];
+  const { step, mean, root, usual, centre, spread, quantiles } = Object.fromEntries(
     names.map((name) => [name, new Float32Array(bytesOf(told[name]).buffer)]),
   );
   const known = Float32Array.from(new Int8Array(bytesOf(told.known).buffer), (value) => value * step[0]);
@@ -34,8 +34,7 @@ function makeScore(told) {
   function score(z, squared) {
     const relative = squared.reduce((sum, error, i) => sum + error / usual[i], 0) / squared.length;
     const parts = [neighbourDistance(whiten(z)), relative];
-    const standardised = parts.map((part, k) => (Math.log(Math.max(part, 1e-12)) - centre[k]) / spread[k]);
-    return standardised.reduce((sum, value, k) => sum + weights[k] * value, 0);
+    return parts.reduce((sum, part, k) => sum + (Math.log(Math.max(part, 1e-12)) - centre[k]) / spread[k], 0) / 2;
   }
 
   /** The share of the validation images whose score is lower. */

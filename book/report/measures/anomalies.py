@@ -14,8 +14,6 @@ from cae_lib.metrics import as_rows, decode, encode, pca_encode, pixels, require
 from cae_lib.model import ConvAutoencoder
 from report.measures.neighbours import neighbour_distance
 
-WEIGHTS = np.array([2, 1]) / 3  # of neighbours and relative error, chosen on validation images
-
 
 def score_images(model: ConvAutoencoder | PCA, dataset: Dataset, images, reference: int = 10_000):
     """`anomaly_scores` of images, as `codes_and_errors` takes them, by one model: name to (N,).
@@ -48,7 +46,7 @@ def anomaly_scores(train, validation, query, k=5):
     covariance (Ledoit & Wolf 2004), errors in those of each pixel's usual error, its training mean plus the median of
     all pixels' means. `reconstruction`: mean squared error, in pixels' own units. `mahalanobis`: distance of the code
     from the mean code. `neighbours`: mean distance to the k nearest training codes. `combined`: mean of the logarithms
-    of neighbours and of the relative error, each standardised on the validation images, by `WEIGHTS`.
+    of neighbours and of the relative error, each standardised on the validation images.
     """
     known = fit_reference(*train)
     codes = known.whiten(train[0])
@@ -56,7 +54,7 @@ def anomaly_scores(train, validation, query, k=5):
     z_scores = (parts - held.mean(axis=1, keepdims=True)) / held.std(axis=1, keepdims=True)
     away = np.linalg.norm(known.whiten(query[0]), axis=1)
     scores = {"reconstruction": query[1].mean(axis=(1, 2)), "neighbours": np.exp(parts[0]), "mahalanobis": away}
-    return scores | {"combined": WEIGHTS @ z_scores}
+    return scores | {"combined": z_scores.mean(axis=0)}
 
 
 class Reference(NamedTuple):
