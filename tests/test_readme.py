@@ -69,6 +69,12 @@ def test_what_was_measured_is_what_the_tables_hold(name, marks):
             values = [factor * float(row[column]) for row in runs]
             cells.append(f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}{unit}")
         assert f"| {' | '.join(cells)} |".translate(marks) in TEXTS[name]
+    ablated = [row for row in table("ablation") if row["epochs"] == "10"]
+    at_first, one_cycle = (
+        statistics.mean(float(row["validation_mse"]) for row in ablated if row["variant"] == variant)
+        for variant in ("GELU", "one cycle to 3e-3")
+    )
+    assert f" {100 * (1 - one_cycle / at_first):.0f}%" in " ".join(TEXTS[name].split())
     figures = {row["figure"]: row["value"] for row in table("training")}
     shown = f"{float(figures['seconds_to_quality']):.0f} s", f"{float(figures['time_to_quality_ratio']):.0f}"
     assert all(re.search(rf"\b{text}\b", TEXTS[name]) for text in shown)
