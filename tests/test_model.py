@@ -86,16 +86,21 @@ def test_flattening_copies_nothing_and_can_be_undone():
     assert torch.equal(Unflatten(1, (4, 4, 5))(flat), x)
 
 
-def test_maps_stay_channels_last_forward_and_backward():
+def test_maps_and_their_gradients_stay_channels_last():
     """Where one layer's maps were laid out otherwise, those around it would copy, and take longer."""
     model = build(28, (4, 8)).train()
     seen = []
+
+    def watch(layer, given, made):
+        seen.append(made)
+        made.register_hook(seen.append)  # its gradient
+
     for part in (model.encoder, model.decoder):
         for name, layer in part.named_children():
             if name.startswith(("conv", "norm", "gelu", "deconv2")):
-                layer.register_forward_hook(lambda layer, given, made: seen.append(made))
+                layer.register_forward_hook(watch)
     model(torch.rand(6, 1, 28, 28)).sum().backward()
-    assert len(seen) == 2 * 3 + 2 * 2 + 1
+    assert len(seen) == 2 * (2 * 3 + 2 * 2 + 1)
     assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in seen)
 
 
