@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFile, ImageFont, ImageOps
 from tqdm import tqdm
 
 from cae_lib.data import DARKEST
@@ -75,6 +75,7 @@ def _open(picture: Path | bytes) -> Image.Image:
 
 
 def _decoded(parts: dict[str, Part], size: int, fit: str, notes: list[str]) -> dict[str, np.ndarray]:
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # in a process that has loaded WeasyPrint it is True: half a file is grey
     arrays, failures, total = {}, [], sum(len(p.labels) for p in parts.values())
     for part, p in parts.items():
         done, kept = [], []
