@@ -278,7 +278,7 @@ def test_the_three_profiles():
     )
     assert full == Config(), "full.yml says what the defaults are"
     assert (full.epochs, full.train_size, full.validation_size, full.test_size) == (40, 55_000, 5_000, 10_000)
-    assert (quick.epochs, quick.train_size, quick.dataset) == (6, 6000, "fashion-mnist")
+    assert (quick.epochs, quick.train_size, quick.dataset) == (8, 3000, "fashion-mnist")
     assert smoke.dataset == "synthetic"
 
 
