@@ -40,7 +40,10 @@ class UserError(Exception):
 
 
 def command(main: Callable) -> Callable:
-    """`main(argv)` of a program, which returns its exit code: `UserError` is one message and its `code`, Ctrl-C 130."""
+    """`main(argv)` of a program, which returns its exit code.
+
+    `UserError` is one message and its `code`, Ctrl-C 130, a pipe that nobody reads any more 141.
+    """
 
     @wraps(main)
     def answered(argv: list[str] | None = None) -> int:
@@ -52,6 +55,9 @@ def command(main: Callable) -> Callable:
         except KeyboardInterrupt:
             print("\nstopped; no file is left half-written", file=sys.stderr)
             return 130
+        except BrokenPipeError:  # who read us has seen enough, as in `… | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
+            return 141
 
     return answered
 

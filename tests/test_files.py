@@ -27,6 +27,16 @@ def test_a_message_alone_is_what_a_notebook_shows():
     assert FileError("x: no")._render_traceback_() == ["FileError: x: no"] and issubclass(FileError, UserError)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipe that tells its writer")
+def test_a_program_ends_without_a_word_where_nobody_reads_on():
+    program = "import sys; from cae_lib.files import command; sys.exit(command(lambda _: print('x', flush=True))())"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_relative_path_counts_from_the_projects_folder(tmp_path, monkeypatch):
     (tmp_path / "project" / "cae_lib").mkdir(parents=True)
     (tmp_path / "project" / "cae_lib" / "config.py").touch()
