@@ -55,9 +55,13 @@ def command(main: Callable) -> Callable:
         except KeyboardInterrupt:
             print("\nstopped; no file is left half-written", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # who read us has seen enough, as in `… | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
-            return 141
+        except BrokenPipeError:
+            try:
+                print(flush=True)
+            except BrokenPipeError:  # who read us has seen enough, as in `… | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+                return 141
+            raise  # of another pipe
 
     return answered
 

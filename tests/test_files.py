@@ -37,6 +37,11 @@ def test_a_program_ends_without_a_word_where_nobody_reads_on():
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_a_pipe_that_is_not_the_output_is_an_error():
+    with pytest.raises(BrokenPipeError):
+        files.command(lambda _: (_ for _ in ()).throw(BrokenPipeError("a worker's")))()
+
+
 def test_a_relative_path_counts_from_the_projects_folder(tmp_path, monkeypatch):
     (tmp_path / "project" / "cae_lib").mkdir(parents=True)
     (tmp_path / "project" / "cae_lib" / "config.py").touch()
