@@ -23,6 +23,12 @@ LANGS = ("id", "en")
 LESSONS = ("00_data_and_model", "01_training", "02_reconstruction", "03_latent_projection", "04_interpolation")
 SETTINGS = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}'}  # every cell
 
+# The indicator on the page shows a kernel as idle that is not connected yet, and what is run then is dropped.
+READY = """() => {
+    const context = window.jupyterapp.shell.currentWidget?.sessionContext, kernel = context?.session?.kernel;
+    return context?.isReady && kernel?.connectionStatus == "connected" && kernel.status == "idle";
+}"""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
@@ -80,10 +86,7 @@ class Notebook:
         self.tab.set_default_timeout(180_000)
         self.tab.goto(f"{address}/lab/tree/notebooks/{path}.ipynb?reset")
         self.tab.wait_for_selector(".jp-RenderedMarkdown h1")
-        self.settle("idle")
-
-    def settle(self, state: str) -> None:
-        self.tab.wait_for_selector(f".jp-Notebook-ExecutionIndicator[data-status={state}]")
+        self.tab.wait_for_function(READY)
 
     def command(self, name: str) -> None:
         self.tab.evaluate(f"() => {{ window.jupyterapp.commands.execute('{name}') }}")
